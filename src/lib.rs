@@ -1,0 +1,3 @@
+//! Ringway: a reverse proxy and API gateway for Linux.
+
+pub mod model;

@@ -1,0 +1,289 @@
+//! The native document: everything that one Ringway process is told at start.
+
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::defaults;
+use super::listener::Listener;
+use super::route::Route;
+use super::secret::Secret;
+use super::upstream::Upstream;
+
+/// The native configuration document (JSON or YAML).
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where client connections come in. Every worker listens on each of them.
+    pub listeners: Vec<Listener>,
+    /// The cores that proxy: `"auto"` (all but the admin core), a count, or a list of core numbers.
+    pub workers: Workers,
+    /// How long each wait on the client's side may last, in milliseconds.
+    pub timeouts: Timeouts,
+    /// The most of each thing that one worker holds or takes.
+    pub limits: Limits,
+    /// How requests are read and re-written before they go on.
+    pub http: Http,
+    /// Whom to believe about `X-Forwarded-*` and `Forwarded`.
+    pub forwarded: Forwarded,
+    /// One line per request.
+    pub access_log: AccessLog,
+    /// The admin listener.
+    pub admin: Admin,
+    /// Resolving the names of servers; done on the admin core.
+    pub dns: Dns,
+    /// Groups of servers that routes forward to.
+    pub upstreams: Vec<Upstream>,
+    /// Which requests go where.
+    pub routes: Vec<Route>,
+}
+
+/// The cores that proxy.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Workers {
+    /// `"auto"`: one worker on each core but the admin core; at least one.
+    #[default]
+    #[serde(with = "auto")]
+    #[schemars(with = "auto::Auto")]
+    Auto,
+    /// This many workers, on the first cores.
+    Count(#[schemars(range(min = 1, max = 1024))] u16),
+    /// One worker on each of these core numbers.
+    Cores(#[schemars(length(min = 1))] Vec<u16>),
+}
+
+mod auto {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize, Serialize, schemars::JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    pub(super) enum Auto {
+        Auto,
+    }
+
+    pub(super) fn serialize<S: Serializer>(serializer: S) -> Result<S::Ok, S::Error> {
+        Auto::Auto.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+        Auto::deserialize(deserializer).map(|_| ())
+    }
+}
+
+/// How long each wait on the client's side may last, in milliseconds.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// A kept-alive connection without a request is closed after this. Not less than `header_ms`.
+    #[schemars(range(min = 1))]
+    pub idle_ms: u64,
+    /// From the first byte of a request (or the accept) to the end of its head; then 408.
+    #[schemars(range(min = 1))]
+    pub header_ms: u64,
+    /// Between two pieces of a request body; then 408.
+    #[schemars(range(min = 1))]
+    pub body_ms: u64,
+    /// A client that takes nothing of its response for this long is closed.
+    #[schemars(range(min = 1))]
+    pub write_ms: u64,
+    /// A tunnel (WebSocket) in which nothing moves for this long is closed.
+    #[schemars(range(min = 1))]
+    pub tunnel_idle_ms: u64,
+    /// After SIGTERM, how long requests in flight may take to finish.
+    pub drain_ms: u64,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            idle_ms: defaults::idle_ms(),
+            header_ms: defaults::header_ms(),
+            body_ms: defaults::body_ms(),
+            write_ms: defaults::write_ms(),
+            tunnel_idle_ms: defaults::tunnel_idle_ms(),
+            drain_ms: defaults::drain_ms(),
+        }
+    }
+}
+
+/// The most of each thing that one worker holds or takes.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Bytes of a head, request or response, line endings included; more is 431 (414 when the
+    /// request line alone is longer) or 502.
+    #[schemars(range(min = 1024, max = 1_048_576))]
+    pub max_header_bytes: u32,
+    /// Fields in a head; more is 431 or 502.
+    #[schemars(range(min = 1, max = 256))]
+    pub max_header_count: u16,
+    /// Bytes of a request body; more is 413.
+    pub max_body_bytes: u64,
+    /// Client connections per worker; a further one is closed at once.
+    #[schemars(range(min = 1))]
+    pub max_connections: u32,
+    /// Interim (1xx) answers that an origin may send before its answer; more is 502.
+    pub max_interim_responses: u8,
+    /// 256 KiB buffers for large bodies per worker; without a free one a body moves in small pieces.
+    #[schemars(range(min = 1))]
+    pub large_buffers: u16,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_header_bytes: defaults::max_header_bytes(),
+            max_header_count: defaults::max_header_count(),
+            max_body_bytes: defaults::max_body_bytes(),
+            max_connections: defaults::max_connections(),
+            max_interim_responses: defaults::max_interim_responses(),
+            large_buffers: defaults::large_buffers(),
+        }
+    }
+}
+
+/// How requests are read and re-written before they go on.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// What to do with a field name that has an underscore in it.
+    pub underscores: Underscores,
+    /// What to do with an encoded slash (`%2F`) or backslash (`%5C`) in a path.
+    pub encoded_slashes: EncodedSlashes,
+    /// Whether `//` in a path becomes `/`.
+    #[serde(default = "defaults::yes")]
+    pub merge_slashes: bool,
+    /// Trailer fields that may pass, by name; all others are dropped.
+    pub allowed_trailers: Vec<String>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            underscores: Underscores::default(),
+            encoded_slashes: EncodedSlashes::default(),
+            merge_slashes: true,
+            allowed_trailers: Vec::new(),
+        }
+    }
+}
+
+/// What to do with a field name that has an underscore in it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Underscores {
+    /// The field is left out.
+    #[default]
+    Drop,
+    /// The field goes on as it is.
+    Forward,
+    /// The request is refused with 400.
+    Refuse,
+}
+
+/// What to do with an encoded slash or backslash in a path.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EncodedSlashes {
+    /// It stays encoded, in matching and in forwarding.
+    Keep,
+    /// The request is refused with 400.
+    #[default]
+    Refuse,
+}
+
+/// Whom to believe about `X-Forwarded-*` and `Forwarded`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Forwarded {
+    /// Peers whose forwarding fields are kept and appended to; those of all others are replaced.
+    #[schemars(with = "Vec<String>")]
+    pub trusted: Vec<IpNet>,
+}
+
+/// One line per request.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AccessLog {
+    /// Where the lines go: a file, `"stdout"` or `"stderr"`. Without it nothing is logged.
+    pub path: Option<PathBuf>,
+    /// What a line looks like.
+    pub format: LogFormat,
+    /// Bytes of lines per worker that may wait for the disk; what does not fit is dropped and counted.
+    #[schemars(range(min = 65_536))]
+    pub buffer_bytes: u32,
+}
+
+impl Default for AccessLog {
+    fn default() -> Self {
+        Self {
+            path: None,
+            format: LogFormat::default(),
+            buffer_bytes: defaults::log_buffer_bytes(),
+        }
+    }
+}
+
+/// What an access log line looks like.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// The Combined Log Format of Apache and nginx.
+    Combined,
+    /// One JSON object per line.
+    #[default]
+    Json,
+}
+
+/// The admin listener.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// Whether the admin API is served.
+    pub enabled: bool,
+    /// Its port; not one that clients use.
+    #[schemars(range(min = 1))]
+    pub port: u16,
+    /// Its address; keep it private.
+    pub address: std::net::IpAddr,
+    /// The key that every request must show in `X-API-Key`. Required when enabled.
+    pub api_key: Option<Secret>,
+    /// The core of the admin thread; the last one if not given.
+    pub core: Option<u16>,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            port: defaults::admin_port(),
+            address: defaults::admin_address(),
+            api_key: None,
+            core: None,
+        }
+    }
+}
+
+/// Resolving the names of servers.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dns {
+    /// A name is not asked for again sooner than this, whatever its TTL.
+    #[schemars(range(min = 100))]
+    pub min_ttl_ms: u64,
+    /// A name is asked for again after this at the latest.
+    #[schemars(range(min = 100))]
+    pub max_ttl_ms: u64,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self {
+            min_ttl_ms: defaults::dns_min_ttl_ms(),
+            max_ttl_ms: defaults::dns_max_ttl_ms(),
+        }
+    }
+}

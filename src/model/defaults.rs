@@ -1,0 +1,41 @@
+//! Defaults that serde and the schema share. Values of seed 001 where it has the field.
+
+macro_rules! defaults {
+    ($($name:ident: $type:ty = $value:expr;)*) => {
+        $(pub(crate) fn $name() -> $type { $value })*
+    };
+}
+
+defaults! {
+    admin_address: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    admin_port: u16 = 9180;
+    connect_timeout_ms: u64 = 5_000;
+    send_timeout_ms: u64 = 30_000;
+    read_timeout_ms: u64 = 60_000;
+    total_timeout_ms: u64 = 120_000;
+    max_response_bytes: u64 = 33_554_432;
+    max_retries: u8 = 1;
+    weight: u16 = 1;
+    pool_max_connections: u32 = 64;
+    pool_max_idle: u32 = 16;
+    pool_idle_timeout_ms: u64 = 60_000;
+    idle_ms: u64 = 60_000;
+    header_ms: u64 = 10_000;
+    body_ms: u64 = 30_000;
+    write_ms: u64 = 30_000;
+    drain_ms: u64 = 30_000;
+    tunnel_idle_ms: u64 = 300_000;
+    max_header_bytes: u32 = 32_768;
+    max_header_count: u16 = 128;
+    max_body_bytes: u64 = 33_554_432;
+    max_connections: u32 = 16_384;
+    max_interim_responses: u8 = 10;
+    large_buffers: u16 = 64;
+    log_buffer_bytes: u32 = 1_048_576;
+    backlog: u32 = 4_096;
+    yes: bool = true;
+    redirect_status: u16 = 308;
+    respond_status: u16 = 200;
+    dns_min_ttl_ms: u64 = 1_000;
+    dns_max_ttl_ms: u64 = 60_000;
+}

@@ -1,0 +1,162 @@
+//! Which requests go where. Field names and defaults of seed 001 where it has them.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::defaults;
+
+/// A rule: what a request must look like, and what then happens to it.
+///
+/// Exactly one of `path_prefix`, `path`, `path_template`, `path_regex`; exactly one of `upstream`,
+/// `redirect`, `respond`.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// The name in logs and in `explain`; made from host and path if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[A-Za-z0-9._-]{1,128}$"))]
+    pub id: Option<String>,
+    /// Looked at first of all: the higher rank wins, whatever else matches.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rank: i32,
+    /// The host, or `*.domain` for every name below the domain. Without it: any host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Paths that start with this, whole segments only: `/a` matches `/a` and `/a/b`, not `/ab`;
+    /// `/a/` matches `/a/` and `/a/b`, not `/a`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_prefix: Option<String>,
+    /// This path only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// A path with captures: `{name}` is one segment, `{name*}` at the end is the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_template: Option<String>,
+    /// A regular expression that must match the whole path (linear time, limited size).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_regex: Option<String>,
+    /// Only these methods; none means all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+    /// Fields that the request must have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub headers: Vec<Condition>,
+    /// Query parameters that the request must have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub query: Vec<Condition>,
+    /// The upstream that answers, by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
+    /// Answer with a redirect instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<Redirect>,
+    /// Answer with this instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub respond: Option<Respond>,
+    /// A start of the path that is replaced by `rewrite_replacement` before forwarding; plain text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewrite_pattern: Option<String>,
+    /// What `rewrite_pattern` is replaced by.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub rewrite_replacement: String,
+    /// The path to forward, with the captures of `path_template` (or the named groups of
+    /// `path_regex`) in braces: `/v2/{id}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewrite_template: Option<String>,
+    /// How long opening a connection to a server may take.
+    #[serde(default = "defaults::connect_timeout_ms")]
+    #[schemars(range(min = 1))]
+    pub connect_timeout_ms: u64,
+    /// A server that takes nothing of the request for this long: 504.
+    #[serde(default = "defaults::send_timeout_ms")]
+    #[schemars(range(min = 1))]
+    pub send_timeout_ms: u64,
+    /// A server that says nothing for this long: 504.
+    #[serde(default = "defaults::read_timeout_ms")]
+    #[schemars(range(min = 1))]
+    pub read_timeout_ms: u64,
+    /// From the routed request to the last byte of the response.
+    #[serde(default = "defaults::total_timeout_ms")]
+    #[schemars(range(min = 1))]
+    pub total_timeout_ms: u64,
+    /// Bytes of a response body; more is 502, or a broken response if its head has gone out.
+    #[serde(default = "defaults::max_response_bytes")]
+    pub max_response_bytes: u64,
+    /// Bytes of a request body on this route, instead of `limits.max_body_bytes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_body_bytes: Option<u64>,
+    /// Sending a request again when the first try failed.
+    #[serde(default)]
+    pub retry: Retry,
+}
+
+fn is_zero(rank: &i32) -> bool {
+    *rank == 0
+}
+
+/// A field or query parameter that a request must have.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Condition {
+    /// Its name; case does not matter for fields.
+    #[schemars(length(min = 1, max = 256))]
+    pub name: String,
+    /// Its exact value. Without `value` and `regex` it need only be there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// A regular expression that must match its whole value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regex: Option<String>,
+}
+
+/// An answer that sends the client elsewhere.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redirect {
+    /// The `Location`; `{path}`, `{query}`, `{host}` and the captures of the route stand for what the
+    /// request has. `{query}` includes its `?`.
+    #[schemars(length(min = 1))]
+    pub to: String,
+    /// 301, 302, 303, 307 or 308.
+    #[serde(default = "defaults::redirect_status")]
+    #[schemars(range(min = 301, max = 308))]
+    pub status: u16,
+}
+
+/// A fixed answer.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Respond {
+    /// Its status, 200 to 599.
+    #[serde(default = "defaults::respond_status")]
+    #[schemars(range(min = 200, max = 599))]
+    pub status: u16,
+    /// Its fields.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// Its body, 64 KiB at most.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 65_536))]
+    pub body: String,
+}
+
+/// Sending a request again when the first try failed.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retry {
+    /// How often, at the most; only where the first try can have had no effect.
+    #[schemars(range(max = 10))]
+    pub max_retries: u8,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            max_retries: defaults::max_retries(),
+        }
+    }
+}
