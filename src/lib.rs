@@ -1,3 +1,4 @@
 //! Ringway: a reverse proxy and API gateway for Linux.
 
+pub mod cli;
 pub mod model;

@@ -1,0 +1,3 @@
+//! The commands of the `ringway` binary, one file each.
+
+pub mod origin;
