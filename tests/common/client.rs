@@ -1,7 +1,8 @@
 //! A client that writes what it is told, byte by byte if need be.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
 
 use super::PATIENCE;
 use super::message::{Message, Reader, ended, show};
@@ -52,7 +53,11 @@ impl RawClient {
 
     /// Sends a whole request and reads its response.
     pub fn exchange(&mut self, request: impl AsRef<[u8]>) -> Message {
-        let method = if request.as_ref().starts_with(b"HEAD ") { "HEAD" } else { "GET" };
+        let method = if request.as_ref().starts_with(b"HEAD ") {
+            "HEAD"
+        } else {
+            "GET"
+        };
         self.send(request);
         self.reader.response_to(method)
     }
@@ -65,7 +70,20 @@ impl RawClient {
     /// Fails unless the proxy closes the connection without another byte.
     pub fn expect_close(mut self) {
         let rest = self.reader.to_end();
-        assert!(rest.is_empty(), "more bytes before the close: {}", show(&rest));
+        assert!(
+            rest.is_empty(),
+            "more bytes before the close: {}",
+            show(&rest)
+        );
+    }
+
+    /// Fails unless the proxy closes the connection, after a refusal at the most.
+    pub fn expect_close_or_refusal(mut self) {
+        if self.reader.wait_for_response() {
+            let response = self.response();
+            assert!((400..500).contains(&response.status()), "{response:?}");
+        }
+        self.expect_close();
     }
 
     /// Fails if the proxy has said anything since, or has closed.
@@ -82,14 +100,13 @@ impl RawClient {
 
     /// Breaks off with a reset.
     pub fn reset(self) {
-        socket2::SockRef::from(&self.stream)
-            .set_linger(Some(std::time::Duration::ZERO))
-            .unwrap();
+        let socket = socket2::SockRef::from(&self.stream);
+        socket.set_linger(Some(Duration::ZERO)).unwrap();
     }
 
-    /// The connection itself.
-    pub fn stream(&mut self) -> &mut (impl Read + Write + use<>) {
-        &mut self.stream
+    /// Another hand on the sending side, for a thread of its own.
+    pub fn writer(&self) -> TcpStream {
+        self.stream.try_clone().unwrap()
     }
 }
 

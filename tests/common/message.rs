@@ -59,7 +59,11 @@ impl Message {
     /// The value of a field that may be there once at the most.
     pub fn field(&self, name: &str) -> Option<&str> {
         let all = self.all(name);
-        assert!(all.len() <= 1, "{name} is there {} times: {self:?}", all.len());
+        assert!(
+            all.len() <= 1,
+            "{name} is there {} times: {self:?}",
+            all.len()
+        );
         all.first().copied()
     }
 
@@ -78,9 +82,15 @@ impl Message {
 
     fn parse_head(head: &[u8]) -> Self {
         let text: String = head.iter().map(|&byte| byte as char).collect();
-        let mut lines = text.strip_suffix("\r\n\r\n").expect("a whole head").split("\r\n");
+        let mut lines = text
+            .strip_suffix("\r\n\r\n")
+            .expect("a whole head")
+            .split("\r\n");
         let line = lines.next().unwrap().to_owned();
-        assert!(!line.contains(['\r', '\n', '\0']), "bad first line {line:?}");
+        assert!(
+            !line.contains(['\r', '\n', '\0']),
+            "bad first line {line:?}"
+        );
         Self {
             line,
             fields: lines.map(parse_field).collect(),
@@ -109,9 +119,14 @@ impl Message {
 }
 
 fn parse_field(line: &str) -> (String, String) {
-    let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("no colon in {line:?}"));
+    let (name, value) = line
+        .split_once(':')
+        .unwrap_or_else(|| panic!("no colon in {line:?}"));
     let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-    assert!(!name.is_empty() && name.chars().all(token), "bad name in {line:?}");
+    assert!(
+        !name.is_empty() && name.chars().all(token),
+        "bad name in {line:?}"
+    );
     let value = value.trim_matches([' ', '\t']);
     let allowed = |c: char| c == '\t' || (c >= ' ' && c != '\x7f');
     assert!(value.chars().all(allowed), "bad value in {line:?}");
@@ -151,11 +166,19 @@ impl<R: Read> Reader<R> {
         }
     }
 
+    /// Waits for the first byte of a response; false when the stream ends instead.
+    pub fn wait_for_response(&mut self) -> bool {
+        !self.unread.is_empty() || self.more()
+    }
+
     /// A head, without its body. Nothing if the stream ends before its first byte.
     pub fn head(&mut self) -> Option<Message> {
         let mut searched = 0;
         loop {
-            if let Some(end) = self.unread[searched..].windows(4).position(|w| w == b"\r\n\r\n") {
+            if let Some(end) = self.unread[searched..]
+                .windows(4)
+                .position(|w| w == b"\r\n\r\n")
+            {
                 let head: Vec<u8> = self.unread.drain(..searched + end + 4).collect();
                 return Some(Message::parse_head(&head));
             }
@@ -171,9 +194,14 @@ impl<R: Read> Reader<R> {
     /// A request with its body. Nothing if the stream ends before its first byte.
     pub fn request(&mut self) -> Option<Message> {
         let mut message = self.head()?;
-        message.framing = message.declared_framing();
-        self.body(&mut message);
+        self.request_body(&mut message);
         Some(message)
+    }
+
+    /// The body of a request whose head was read.
+    pub fn request_body(&mut self, message: &mut Message) {
+        message.framing = message.declared_framing();
+        self.body(message);
     }
 
     /// The response to a request with this method, with its body and the interim ones before it.
@@ -182,7 +210,11 @@ impl<R: Read> Reader<R> {
         loop {
             let mut message = self.head().expect("a response, not the end of the stream");
             let version = &message.line[..9];
-            assert!(["HTTP/1.1 ", "HTTP/1.0 "].contains(&version), "{:?}", message.line);
+            assert!(
+                ["HTTP/1.1 ", "HTTP/1.0 "].contains(&version),
+                "{:?}",
+                message.line
+            );
             match message.status() {
                 100 | 102..=199 => {
                     assert_eq!(message.declared_framing(), Framing::None);
@@ -204,11 +236,22 @@ impl<R: Read> Reader<R> {
         }
     }
 
+    /// What has come, at least one byte; nothing at the end of the stream.
+    pub fn some(&mut self) -> Vec<u8> {
+        if self.unread.is_empty() {
+            self.more();
+        }
+        std::mem::take(&mut self.unread)
+    }
+
     /// So many bytes, whatever they are.
     pub fn exactly(&mut self, length: usize) -> Vec<u8> {
         while self.unread.len() < length {
             let seen = self.unread.len();
-            assert!(self.more(), "the stream ended after {seen} of {length} bytes");
+            assert!(
+                self.more(),
+                "the stream ended after {seen} of {length} bytes"
+            );
         }
         self.unread.drain(..length).collect()
     }
@@ -232,7 +275,10 @@ impl<R: Read> Reader<R> {
         loop {
             let line = self.line();
             let digits = |c: char| c.is_ascii_hexdigit();
-            assert!(!line.is_empty() && line.chars().all(digits), "bad chunk size {line:?}");
+            assert!(
+                !line.is_empty() && line.chars().all(digits),
+                "bad chunk size {line:?}"
+            );
             let size = usize::from_str_radix(&line, 16).unwrap();
             if size == 0 {
                 break;
@@ -257,14 +303,21 @@ impl<R: Read> Reader<R> {
                 let line: Vec<u8> = self.unread.drain(..end + 2).collect();
                 return line[..end].iter().map(|&byte| byte as char).collect();
             }
-            assert!(self.more(), "the stream ended within {:?}", show(&self.unread));
+            assert!(
+                self.more(),
+                "the stream ended within {:?}",
+                show(&self.unread)
+            );
         }
     }
 }
 
 /// Whether the other side is gone.
 pub fn ended(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+    )
 }
 
 /// Bytes to look at in a failure, the first thousand of them.

@@ -9,15 +9,17 @@ mod drivers;
 mod message;
 mod origin;
 mod process;
+mod refusal;
 mod ringway;
 
 use std::time::Duration;
 
 pub use client::{RawClient, closes, exchange};
 pub use drivers::{Driver, on_both_drivers};
-pub use message::{Framing, Message, Reader};
+pub use message::{Framing, Message, Reader, show};
 pub use origin::{Connection, ScriptedOrigin, ok};
 pub use process::Process;
+pub use refusal::{Refused, assert_bodies_refused, assert_refused, refused};
 pub use ringway::{Ringway, Status, forwarding, new_directory, own_answer, upstream_error};
 
 /// The longest that a test waits for anything before it fails. Not a measure of speed: it only

@@ -91,7 +91,10 @@ impl ScriptedOrigin {
     /// The targets of the requests that were read so far.
     pub fn targets(&self) -> Vec<String> {
         let requests = self.requests();
-        requests.iter().map(|request| request.target().to_owned()).collect()
+        requests
+            .iter()
+            .map(|request| request.target().to_owned())
+            .collect()
     }
 
     /// Stops, and gives every byte that came on each connection. To be called when the proxy is
@@ -154,6 +157,11 @@ impl Connection {
         let head = self.reader.head()?;
         self.requests.lock().unwrap().push(head.clone());
         Some(head)
+    }
+
+    /// The body of a request whose head was read.
+    pub fn body(&mut self, message: &mut Message) {
+        self.reader.request_body(message);
     }
 
     /// Writes all of it. The proxy may close meanwhile.

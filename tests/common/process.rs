@@ -52,7 +52,11 @@ impl Process {
                 return found;
             }
             let left = PATIENCE.saturating_sub(start.elapsed());
-            assert!(!left.is_zero(), "the line never came:\n{}", lines.join("\n"));
+            assert!(
+                !left.is_zero(),
+                "the line never came:\n{}",
+                lines.join("\n")
+            );
             lines = self.output.grown.wait_timeout(lines, left).unwrap().0;
         }
     }

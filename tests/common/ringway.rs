@@ -34,7 +34,9 @@ impl Status {
     }
 
     pub fn open_files(&self) -> u64 {
-        self.0["open_files"].as_u64().expect("open_files in the status")
+        self.0["open_files"]
+            .as_u64()
+            .expect("open_files in the status")
     }
 }
 
@@ -115,8 +117,16 @@ impl Ringway {
     pub fn resident_bytes(&self) -> u64 {
         let path = format!("/proc/{}/status", self.process.id());
         let status = std::fs::read_to_string(path).expect("the process is there");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1_024
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            * 1_024
     }
 
     /// The end of every test: everything that was taken is given back, the process stops when it
@@ -137,7 +147,11 @@ impl Ringway {
             thread::sleep(std::time::Duration::from_millis(10));
             last = self.status();
         }
-        assert!(at_rest(&last), "{} files at start; now {last:?}", self.files_at_start);
+        assert!(
+            at_rest(&last),
+            "{} files at start; now {last:?}",
+            self.files_at_start
+        );
         self.process.signal(Signal::TERM);
         self.stopped();
     }
@@ -191,7 +205,11 @@ fn message(line: &str, wanted: &str) -> Option<Value> {
 #[track_caller]
 pub fn own_answer(response: &Message, status: u16) {
     assert_eq!(response.status(), status, "{response:?}");
-    assert_eq!(response.framing, Framing::Length(response.body.len()), "{response:?}");
+    assert_eq!(
+        response.framing,
+        Framing::Length(response.body.len()),
+        "{response:?}"
+    );
     assert!(!response.body.is_empty(), "{response:?}");
     let content_type = response.field("content-type").unwrap_or_default();
     assert!(content_type.starts_with("text/plain"), "{response:?}");
@@ -202,5 +220,9 @@ pub fn own_answer(response: &Message, status: u16) {
 pub fn upstream_error(response: &Message, status: u16, error: &str) {
     own_answer(response, status);
     let expected = format!("ringway; error={error}");
-    assert_eq!(response.field("proxy-status"), Some(expected.as_str()), "{response:?}");
+    assert_eq!(
+        response.field("proxy-status"),
+        Some(expected.as_str()),
+        "{response:?}"
+    );
 }
