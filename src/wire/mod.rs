@@ -8,5 +8,8 @@
 
 pub mod authority;
 pub mod chunk;
+pub mod compose;
+pub mod field;
+pub mod head;
 pub mod path;
 pub mod trailer;
