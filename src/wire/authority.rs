@@ -182,7 +182,10 @@ mod tests {
             ("a_b-c.example.", "a_b-c.example.", None),
         ];
         for (text, host, port) in cases {
-            let expected = Authority { host: host.as_bytes(), port };
+            let expected = Authority {
+                host: host.as_bytes(),
+                port,
+            };
             assert_eq!(parse(text.as_bytes()), Ok(expected), "{text}");
         }
     }
@@ -235,13 +238,22 @@ mod tests {
     fn a_host_has_at_most_255_bytes() {
         let longest = [b'a'; HOST_BYTES_MAX];
         assert!(parse(&longest).is_ok());
-        assert_eq!(parse(&[b'a'; HOST_BYTES_MAX + 1]), Err(AuthorityFault::Long));
+        assert_eq!(
+            parse(&[b'a'; HOST_BYTES_MAX + 1]),
+            Err(AuthorityFault::Long)
+        );
     }
 
     #[test]
     fn the_final_dot_is_stripped_on_request() {
-        assert_eq!(parse(b"a.b.").map(|authority| authority.bare()), Ok(&b"a.b"[..]));
-        assert_eq!(parse(b"a.b").map(|authority| authority.bare()), Ok(&b"a.b"[..]));
+        assert_eq!(
+            parse(b"a.b.").map(|authority| authority.bare()),
+            Ok(&b"a.b"[..])
+        );
+        assert_eq!(
+            parse(b"a.b").map(|authority| authority.bare()),
+            Ok(&b"a.b"[..])
+        );
     }
 
     #[test]

@@ -7,7 +7,9 @@
 #![forbid(unsafe_code)]
 
 pub mod authority;
+pub mod chunk;
 pub mod compose;
 pub mod field;
 pub mod head;
 pub mod path;
+pub mod trailer;

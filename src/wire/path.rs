@@ -34,7 +34,9 @@ pub enum PathFault {
     #[error("the path hides a dot segment behind a parameter or an encoded slash")]
     DisguisedDots,
     /// `%2F` or `%5C` where the rules do not keep them.
-    #[error("the path contains an encoded slash or backslash (%2F, %5C), which is not allowed here")]
+    #[error(
+        "the path contains an encoded slash or backslash (%2F, %5C), which is not allowed here"
+    )]
     EncodedSlash,
     /// A raw `#`: fragments are never sent.
     #[error("the path contains '#'; a fragment must not be sent to a server")]
@@ -105,7 +107,9 @@ pub fn normalise<'a>(
 #[must_use]
 pub fn query_is_valid(query: &[u8]) -> bool {
     // Without a branch per byte, so that the compiler makes vector instructions of it.
-    query.iter().fold(true, |valid, &byte| valid & byte.is_ascii_graphic() & (byte != b'#'))
+    query.iter().fold(true, |valid, &byte| {
+        valid & byte.is_ascii_graphic() & (byte != b'#')
+    })
 }
 
 /// Whether no byte needs work and no segment begins with a dot or is empty.
@@ -125,7 +129,11 @@ fn is_plain(path: &[u8]) -> bool {
 fn rewrite(path: &[u8], rules: PathRules, into: &mut Vec<u8>) -> Result<(), PathFault> {
     into.clear();
     into.push(b'/');
-    let mut output = Output { bytes: into, segment: 1, rules };
+    let mut output = Output {
+        bytes: into,
+        segment: 1,
+        rules,
+    };
     let mut rest = path.get(1..).unwrap_or_default();
     let mut escape_before = None;
     while let [byte, tail @ ..] = rest {
@@ -269,7 +277,9 @@ fn has_disguised_dots(segment: &[u8]) -> bool {
             return true;
         }
         // The next piece begins after the next encoded slash.
-        let Some(slash) = after.windows(3).position(|three| matches!(three, b"%2F" | b"%5C"))
+        let Some(slash) = after
+            .windows(3)
+            .position(|three| matches!(three, b"%2F" | b"%5C"))
         else {
             return false;
         };
@@ -280,7 +290,9 @@ fn has_disguised_dots(segment: &[u8]) -> bool {
 /// Whether a parameter sign or an encoded slash comes first.
 fn begins_with_separator(bytes: &[u8]) -> bool {
     matches!(bytes, [b';', ..])
-        || [b"%2F", b"%3B", b"%5C"].iter().any(|&separator| bytes.starts_with(separator))
+        || [b"%2F", b"%3B", b"%5C"]
+            .iter()
+            .any(|&separator| bytes.starts_with(separator))
 }
 
 const fn is_unreserved(byte: u8) -> bool {
@@ -288,7 +300,10 @@ const fn is_unreserved(byte: u8) -> bool {
 }
 
 const fn is_sub_delimiter(byte: u8) -> bool {
-    matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
+    matches!(
+        byte,
+        b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+    )
 }
 
 /// Class bit: the byte cannot stand in a normal path, or begins an escape.
@@ -322,8 +337,14 @@ mod tests {
 
     use super::*;
 
-    const STRICT: PathRules = PathRules { merge_slashes: true, keep_encoded_slashes: false };
-    const LOOSE: PathRules = PathRules { merge_slashes: false, keep_encoded_slashes: true };
+    const STRICT: PathRules = PathRules {
+        merge_slashes: true,
+        keep_encoded_slashes: false,
+    };
+    const LOOSE: PathRules = PathRules {
+        merge_slashes: false,
+        keep_encoded_slashes: true,
+    };
 
     fn normal(path: &str, rules: PathRules) -> Result<String, PathFault> {
         let mut into = Vec::new();
@@ -333,7 +354,14 @@ mod tests {
 
     #[test]
     fn normal_paths_are_returned_without_a_copy() {
-        for path in ["/", "/a", "/users/42/", "/a.b/c..d;v=1/@me:x", "/!$&'()*+,;=-_~", "/.well"] {
+        for path in [
+            "/",
+            "/a",
+            "/users/42/",
+            "/a.b/c..d;v=1/@me:x",
+            "/!$&'()*+,;=-_~",
+            "/.well",
+        ] {
             let mut into = Vec::new();
             let form = normalise(path.as_bytes(), STRICT, &mut into).expect(path);
             assert!(std::ptr::eq(form, path.as_bytes()), "{path}");
@@ -424,10 +452,19 @@ mod tests {
 
     #[test]
     fn dots_between_kept_slashes_are_refused() {
-        for path in ["/a/..%2f..%2fetc", "/a%2F..", "/a%5c..%5cb", "/%2F.%2Fx", "/a%2f..;x%2fb"] {
+        for path in [
+            "/a/..%2f..%2fetc",
+            "/a%2F..",
+            "/a%5c..%5cb",
+            "/%2F.%2Fx",
+            "/a%2f..;x%2fb",
+        ] {
             assert_eq!(normal(path, LOOSE), Err(PathFault::DisguisedDots), "{path}");
         }
-        assert_eq!(normal("/a%2F...%2Fb.", LOOSE).as_deref(), Ok("/a%2F...%2Fb."));
+        assert_eq!(
+            normal("/a%2F...%2Fb.", LOOSE).as_deref(),
+            Ok("/a%2F...%2Fb.")
+        );
     }
 
     #[test]
@@ -443,9 +480,26 @@ mod tests {
     /// Paths made of the pieces that matter, so that most are near a rule.
     fn paths() -> impl Strategy<Value = Vec<u8>> {
         let piece = prop_oneof![
-            Just("/"), Just("."), Just(".."), Just("%2e"), Just("%2F"), Just("%5c"), Just(";"),
-            Just("%3b"), Just("%25"), Just("2e"), Just("%41"), Just("a"), Just("{"), Just("%C3"),
-            Just("%a9"), Just("%C0"), Just("%E0"), Just("//"), Just("/../"), Just("/./"),
+            Just("/"),
+            Just("."),
+            Just(".."),
+            Just("%2e"),
+            Just("%2F"),
+            Just("%5c"),
+            Just(";"),
+            Just("%3b"),
+            Just("%25"),
+            Just("2e"),
+            Just("%41"),
+            Just("a"),
+            Just("{"),
+            Just("%C3"),
+            Just("%a9"),
+            Just("%C0"),
+            Just("%E0"),
+            Just("//"),
+            Just("/../"),
+            Just("/./"),
         ];
         let pieces = prop::collection::vec(piece, 0..12);
         let raw = prop::collection::vec(any::<u8>(), 0..24);
