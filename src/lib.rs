@@ -2,3 +2,5 @@
 
 pub mod cli;
 pub mod model;
+pub mod net;
+pub mod wire;
