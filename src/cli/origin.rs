@@ -48,8 +48,13 @@ pub fn run(args: &Args) -> ExitCode {
     match listen_and_serve(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            let advice = match error.kind() {
+                io::ErrorKind::AddrInUse => " Choose another port with --port.",
+                io::ErrorKind::AddrNotAvailable => " Choose an address of this machine.",
+                _ => "",
+            };
             eprintln!(
-                "ringway origin cannot serve on {}:{}: {error}. Choose another port with --port.",
+                "ringway origin cannot serve on {}:{}: {error}.{advice}",
                 args.address, args.port
             );
             ExitCode::FAILURE
@@ -117,11 +122,16 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
+/// Waits until `stop` becomes true or nobody is left who could make it so.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
 async fn accept(listener: tokio::net::TcpListener, mut stop: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = told(&mut stop) => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     connections.spawn(serve_connection(stream, stop.clone()));
@@ -150,7 +160,7 @@ async fn serve_connection(stream: TcpStream, mut stop: watch::Receiver<bool>) {
     // A client that breaks off is its own business: the origin serves on.
     let _ = tokio::select! {
         ended = connection.as_mut() => ended,
-        _ = stop.wait_for(|stop| *stop) => {
+        () = told(&mut stop) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
