@@ -156,6 +156,11 @@ impl Ringway {
         self.stopped();
     }
 
+    /// The end of a test in which the process had to cut off what was in flight.
+    pub fn cut_off(mut self) {
+        self.finished = true;
+    }
+
     /// As `finish`, for a process that was told to stop already.
     pub fn stopped(mut self) {
         self.finished = true;
