@@ -21,8 +21,15 @@ impl Control {
     }
 
     pub(super) fn log_status(&self, message: &str) {
-        let cores = Value::Array(self.cores()).to_string();
-        tracing::info!(message, epoch = self.snapshot.epoch, open_files = open_files(), cores);
+        let line = json!({
+            "level": "INFO",
+            "message": message,
+            "epoch": self.snapshot.epoch,
+            "open_files": open_files(),
+            "cores": self.cores(),
+        });
+        // A log event has no nested values; this is the same line with them.
+        eprintln!("{line}");
     }
 }
 
