@@ -431,7 +431,7 @@ impl Plan {
             request: [request.as_bytes(), &body].concat(),
             expected: answer
                 .or(options.expect)
-                .or(known.map(|(_, size)| *size as u64)),
+                .or_else(|| known.map(|(_, size)| *size as u64)),
             count,
             pattern: Pattern::new(READ_BYTES),
             one_request_each: options.one_request_each,
