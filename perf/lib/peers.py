@@ -123,7 +123,7 @@ def wait_for_port(name, process, port):
             socket.create_connection(("127.0.0.1", port), 1).close()
             return
         time.sleep(0.02)
-    raise RuntimeError(f"{name} does not listen on port {port}; see its .log in the --out directory")
+    raise RuntimeError(f"{name} does not listen on port {port}; see its .log beside the table")
 
 
 def version_of(name):
