@@ -20,10 +20,19 @@ struct Cli {
 enum Command {
     /// Serve by a configuration file
     Run(cli::run::Args),
+    /// Say which route a request would take, and why
+    Explain(cli::explain::Args),
+    /// Start a proxy and an origin to try things with
+    Quickstart(cli::quickstart::Args),
+    /// Start the bundled origin alone
+    Origin(cli::origin::Args),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => cli::run::run(&args),
+        Command::Explain(args) => cli::explain::run(&args),
+        Command::Quickstart(args) => cli::quickstart::run(&args),
+        Command::Origin(args) => cli::origin::run(&args),
     }
 }

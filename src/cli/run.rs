@@ -44,14 +44,7 @@ impl From<DriverArg> for DriverChoice {
 /// Runs until told to stop.
 pub fn run(args: &Args) -> ExitCode {
     boot::start_logging(false);
-    let text = std::fs::read_to_string(&args.config).unwrap_or_default();
-    let config = match serde_saphyr::from_str(&text) {
-        Ok(config) => config,
-        Err(error) => {
-            tracing::error!(message = "the configuration cannot be used", %error);
-            return ExitCode::FAILURE;
-        }
-    };
+    let Some(config) = super::load(&args.config) else { return ExitCode::FAILURE };
     match boot::run(config, args.driver.into(), |_| {}) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

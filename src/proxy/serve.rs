@@ -13,12 +13,11 @@ use super::forward::{self, Plan};
 use super::local::{self, Local};
 use super::read::{Read, read};
 use super::record::{self, Entry};
+use super::rewrite::Outbound;
 use super::route::route;
 use super::understand::{Space, Understood, understand};
 use crate::epoch::Snapshot;
-use crate::model::config::Underscores;
-use crate::table::{Action, Forward, Found, Rewrite};
-use crate::wire::compose::{self, RequestPlan};
+use crate::table::{Action, Forward, Found};
 use crate::wire::head::{Slots, Version};
 
 /// What is to be done with a request.
@@ -84,7 +83,9 @@ pub(super) fn decide(
         let found = route(&request, &snapshot.table);
         record::begin(connection, core, &request, found.as_ref().ok());
         found.and_then(|found| {
-            take(connection, core, &snapshot, &request, &found, path, composed)
+            let snapshot: &Snapshot = &snapshot;
+            Routed { connection, core, snapshot, request: &request, found: &found }
+                .take(path, composed)
         })
     };
     let step = match step {
@@ -112,81 +113,62 @@ fn finish(connection: &mut Connection, length: usize, mut step: Step) -> Step {
     step
 }
 
-/// Does what the route says.
-fn take(
-    connection: &Connection,
-    core: &Core,
-    snapshot: &Snapshot,
-    request: &Understood<'_, '_>,
-    found: &Found<'_>,
-    path: &mut Vec<u8>,
-    composed: &mut Vec<u8>,
-) -> Result<Step, Refusal> {
-    match &found.route.action {
-        Action::Forward(to) => {
-            plan(connection, core, snapshot, request, found, to, path, composed).map(Step::Forward)
+/// A request that has found its route.
+struct Routed<'a, 'b, 's> {
+    connection: &'a Connection,
+    core: &'a Core,
+    snapshot: &'a Snapshot,
+    request: &'a Understood<'b, 's>,
+    found: &'a Found<'a>,
+}
+
+impl Routed<'_, '_, '_> {
+    /// Does what the route says.
+    fn take(&self, path: &mut Vec<u8>, composed: &mut Vec<u8>) -> Result<Step, Refusal> {
+        let Self { core, request, found, .. } = *self;
+        match &found.route.action {
+            Action::Forward(to) => self.plan(to, path, composed).map(Step::Forward),
+            Action::Redirect(redirect) => {
+                path.clear();
+                path.extend_from_slice(b"Location: ");
+                redirect.location(&request.question(), &found.captures, path);
+                path.extend_from_slice(b"\r\n");
+                Ok(Step::Answer(local::redirect(core, request, redirect.status, path, composed)))
+            }
+            Action::Respond(respond) => {
+                Ok(Step::Answer(local::respond(core, request, respond, composed)))
+            }
         }
-        Action::Redirect(redirect) => {
-            path.clear();
-            path.extend_from_slice(b"Location: ");
-            redirect.location(&request.question(), &found.captures, path);
-            path.extend_from_slice(b"\r\n");
-            Ok(Step::Answer(local::redirect(core, request, redirect.status, path, composed)))
-        }
-        Action::Respond(respond) => {
-            Ok(Step::Answer(local::respond(core, request, respond, composed)))
-        }
+    }
+
+    fn plan(
+        &self,
+        to: &Forward,
+        path: &mut Vec<u8>,
+        composed: &mut Vec<u8>,
+    ) -> Result<Plan, Refusal> {
+        let Self { connection, core, snapshot, request, found } = *self;
+        let settings = &snapshot.settings;
+        let most = to.max_body_bytes.unwrap_or(settings.limits.max_body_bytes);
+        admit(&request.head, most)?;
+        let declared = snapshot.table.upstream(to.upstream).ok_or(UPSTREAM_GONE)?;
+        let outbound = Outbound {
+            request,
+            found,
+            to,
+            settings,
+            client: &connection.forwarding,
+            trusted: connection.trusted,
+        };
+        outbound.compose(path, composed);
+        let upgrade = outbound.upgrade().is_some();
+        let pool = core.pools.of(declared);
+        Ok(Plan::new(core, pool, to, settings, &request.head, composed, upgrade))
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "what a request and its route are made of")]
-fn plan(
-    connection: &Connection,
-    core: &Core,
-    snapshot: &Snapshot,
-    request: &Understood<'_, '_>,
-    found: &Found<'_>,
-    to: &Forward,
-    path: &mut Vec<u8>,
-    composed: &mut Vec<u8>,
-) -> Result<Plan, Refusal> {
-    let settings = &snapshot.settings;
-    let most = to.max_body_bytes.unwrap_or(settings.limits.max_body_bytes);
-    admit(&request.head, most)?;
-    let declared = snapshot.table.upstream(to.upstream).ok_or(Refusal {
-        status: 503,
-        reason: "no_server",
-        sentence: "the upstream of the route is gone",
-    })?;
-    // A request that would both carry a body and change the protocol keeps its protocol.
-    let bodiless = request.head.body == crate::wire::head::Body::None;
-    let upgrade = request.head.upgrade.filter(|protocol| {
-        bodiless && !protocol.to_ascii_lowercase().starts_with(b"h2c")
-    });
-    let rewritten = match to.rewrite {
-        Rewrite::Keep => request.path,
-        _ => {
-            path.clear();
-            to.rewrite.apply(request.path, &found.captures, path);
-            path
-        }
-    };
-    compose::request(
-        &request.head,
-        &RequestPlan {
-            path: rewritten,
-            query: request.query,
-            client: &connection.forwarding,
-            trusted: connection.trusted,
-            upgrade,
-            drop_underscores: settings.underscores == Underscores::Drop
-                && request.head.has_underscores,
-            wants_trailers: !settings.trailers.is_empty(),
-        },
-        composed,
-    );
-    Ok(Plan::new(core, core.pools.of(declared), to, settings, &request.head, composed, upgrade.is_some()))
-}
+const UPSTREAM_GONE: Refusal =
+    Refusal { status: 503, reason: "no_server", sentence: "the upstream of the route is gone" };
 
 /// Whether a client of this version understands interim responses and the chunked coding.
 pub(super) fn is_modern(version: Version) -> bool {
