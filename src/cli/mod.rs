@@ -1,9 +1,11 @@
 //! The commands of the `ringway` binary, one file each.
 
+pub mod check;
 pub mod explain;
 pub mod origin;
 pub mod quickstart;
 pub mod run;
+pub mod schema;
 
 use std::path::Path;
 

@@ -31,3 +31,6 @@ pub use load::{LoadError, Loaded, load, read};
 pub use route::Route;
 pub use schema::schema;
 pub use upstream::Upstream;
+
+#[cfg(test)]
+mod tests;

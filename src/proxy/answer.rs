@@ -168,7 +168,7 @@ impl Exchange<'_> {
     }
 
     /// Sends what is in the lease to the client.
-    async fn send(&self, lease: Lease, entry: &mut Entry) -> Result<Lease, Failure> {
+    async fn send(&self, lease: Lease, entry: &mut Entry<'_>) -> Result<Lease, Failure> {
         let bytes = lease.len();
         self.await_client();
         let (sent, lease) = self.client.send(lease).await;
@@ -202,7 +202,7 @@ struct Begun {
 pub(super) async fn answer(
     exchange: &Exchange<'_>,
     mut lease: Lease,
-    entry: &mut Entry,
+    entry: &mut Entry<'_>,
 ) -> Answering {
     let mut interim = 0u8;
     let mut begun = loop {
@@ -263,7 +263,7 @@ async fn stream_body(
     exchange: &Exchange<'_>,
     reframe: &mut Reframe,
     lease: Lease,
-    entry: &mut Entry,
+    entry: &mut Entry<'_>,
 ) -> Result<Lease, Failure> {
     let before = reframe.moved();
     let pump = Pump {
@@ -293,7 +293,7 @@ async fn stream_body(
 fn read_head(
     exchange: &Exchange<'_>,
     lease: &mut Lease,
-    entry: &mut Entry,
+    entry: &mut Entry<'_>,
 ) -> Result<Progress, Fault> {
     let core = exchange.core;
     let plan = exchange.plan;
@@ -340,7 +340,7 @@ fn read_head(
         },
         composed,
     );
-    entry.answered(core, response.status);
+    entry.answered(response.status);
     let to = if outgoing == Body::Chunked { Outgoing::Chunked } else { Outgoing::Plain };
     let mut begun = Begun {
         reframe: Reframe::new(response.body, to, plan.max_response_bytes, limits.bytes),
@@ -391,7 +391,7 @@ fn compose_interim(response: &Response<'_, '_>, composed: &mut Vec<u8>) {
 }
 
 /// Passes an interim response on, to a client that knows what that is (RFC 9110 §15.2).
-async fn pass_interim(exchange: &Exchange<'_>, entry: &mut Entry) -> Result<(), Failure> {
+async fn pass_interim(exchange: &Exchange<'_>, entry: &mut Entry<'_>) -> Result<(), Failure> {
     if !exchange.plan.modern {
         return Ok(());
     }

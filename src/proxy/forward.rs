@@ -109,7 +109,7 @@ pub(super) async fn forward(
     connection: &mut Connection,
     core: &Core,
     mut plan: Plan,
-    entry: &mut Entry,
+    entry: &mut Entry<'_>,
 ) -> After {
     let total = core.deadlines.after(u64::from(plan.timeouts.total_ms));
     let mut failed_at = None;
@@ -144,7 +144,7 @@ async fn attempt(
     connection: &mut Connection,
     core: &Core,
     plan: &mut Plan,
-    entry: &mut Entry,
+    entry: &mut Entry<'_>,
     total: u64,
     failed_at: Option<usize>,
     tries: u8,
@@ -152,7 +152,7 @@ async fn attempt(
     let picked = pick(&plan.pool, failed_at).ok_or(Failure::of(Fault::NoServer))?;
     let repeatable = plan.idempotent && plan.is_whole;
     let limit = u64::from(plan.timeouts.connect_ms);
-    entry.picked(core, &picked.server.name);
+    entry.picked(&picked.server.name);
     let Connected { link, reused } =
         connect(core, &plan.pool, &picked, limit, tries > 0, repeatable)
             .await
@@ -212,7 +212,7 @@ async fn attempt(
 async fn both(
     exchange: &Exchange<'_>,
     lease: Lease,
-    entry: &mut Entry,
+    entry: &mut Entry<'_>,
     mut reframe: Reframe,
     input: &mut Option<Lease>,
 ) -> answer::Answering {

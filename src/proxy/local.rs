@@ -156,9 +156,9 @@ pub(super) async fn answer(
     connection: &mut Connection,
     core: &Core,
     local: Local,
-    entry: &mut Entry,
+    entry: &mut Entry<'_>,
 ) -> After {
-    entry.answered(core, local.status);
+    entry.answered(local.status);
     entry.reason(local.reason);
     let Some(lease) = local.lease else { return After::Abort };
     let bytes = lease.len() as u64;
@@ -178,12 +178,18 @@ pub(super) async fn refuse(connection: &mut Connection, core: &Core, refusal: Re
     core.counters.malformed.add(1);
     let mut entry = Entry::begin(core);
     record::begin_refused(connection, core);
-    let error = Error { status: refusal.status, keep: false, modern: true, proxy_status: None };
+    let error = Error {
+        status: refusal.status,
+        keep: false,
+        modern: true,
+        to_head: false,
+        proxy_status: None,
+    };
     let lease = error.compose(core, refusal.sentence);
     let local =
         Local { lease, status: refusal.status, reason: refusal.reason, keep: false, left: Body::None };
     let after = answer(connection, core, local, &mut entry).await;
-    record::record(connection, core, &entry);
+    record::record(connection, &entry);
     super::answer::part(connection, after).await
 }
 
@@ -195,11 +201,17 @@ pub(super) async fn fault(
     core: &Core,
     fault: Fault,
     plan: &Plan,
-    entry: &mut Entry,
+    entry: &mut Entry<'_>,
 ) -> After {
     let Some(status) = fault.status() else { return After::Abort };
     let keep = status >= 500 && plan.persistent && plan.is_wholly_sent() && !core.is_draining();
-    let error = Error { status, keep, modern: plan.modern, proxy_status: fault.proxy_status() };
+    let error = Error {
+        status,
+        keep,
+        modern: plan.modern,
+        to_head: plan.to_head,
+        proxy_status: fault.proxy_status(),
+    };
     let lease = error.compose(core, &fault.to_string());
     let local = Local { lease, status, reason: fault.reason(), keep, left: Body::None };
     answer(connection, core, local, entry).await
@@ -210,6 +222,7 @@ struct Error {
     status: u16,
     keep: bool,
     modern: bool,
+    to_head: bool,
     proxy_status: Option<&'static str>,
 }
 
@@ -228,7 +241,7 @@ impl Error {
             status: self.status,
             lines: &lines,
             body: body.as_bytes(),
-            to_head: false,
+            to_head: self.to_head,
             keep: self.keep,
             modern: self.modern,
         };

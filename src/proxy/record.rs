@@ -1,5 +1,6 @@
 //! Record: what an exchange adds to the counters and to the access log.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::accept::Connection;
@@ -62,16 +63,16 @@ fn since_epoch(now: SystemTime) -> Duration {
 }
 
 /// What is known of an exchange when it is over.
-pub(super) struct Entry {
+pub(super) struct Entry<'c> {
+    core: &'c Core,
     status: u16,
     bytes: u64,
     reason: &'static str,
     retries: u8,
     reused: bool,
-    server: Option<std::sync::Arc<str>>,
+    server: Option<Arc<str>>,
     /// Only while requests are logged: reading the clock costs.
     times: Option<Times>,
-    in_flight: std::sync::Arc<crate::epoch::counters::Counters>,
 }
 
 struct Times {
@@ -81,9 +82,9 @@ struct Times {
     answered: Option<Instant>,
 }
 
-impl Entry {
+impl<'c> Entry<'c> {
     /// The head of a request has been read.
-    pub(super) fn begin(core: &Core) -> Self {
+    pub(super) fn begin(core: &'c Core) -> Self {
         core.counters.in_flight.add(1);
         let times = core.log.as_ref().map(|_| Times {
             begun: Instant::now(),
@@ -92,6 +93,7 @@ impl Entry {
             answered: None,
         });
         Self {
+            core,
             status: 0,
             bytes: 0,
             reason: "done",
@@ -99,13 +101,12 @@ impl Entry {
             reused: false,
             server: None,
             times,
-            in_flight: core.counters.clone(),
         }
     }
 
     /// A server has been picked.
-    pub(super) fn picked(&mut self, core: &Core, server: &std::sync::Arc<str>) {
-        if core.log.is_none() {
+    pub(super) fn picked(&mut self, server: &Arc<str>) {
+        if self.core.log.is_none() {
             return;
         }
         if self.server.replace(server.clone()).is_some() {
@@ -125,9 +126,9 @@ impl Entry {
     }
 
     /// The head of the response is there.
-    pub(super) fn answered(&mut self, core: &Core, status: u16) {
+    pub(super) fn answered(&mut self, status: u16) {
         self.status = status;
-        let counters = &core.counters;
+        let counters = &self.core.counters;
         match status {
             ..200 => counters.interim.add(1),
             200..300 => counters.responses_2xx.add(1),
@@ -143,7 +144,7 @@ impl Entry {
     /// Bytes have gone to the client.
     pub(super) fn sent(&mut self, bytes: u64) {
         self.bytes += bytes;
-        self.in_flight.bytes_sent.add(bytes);
+        self.core.counters.bytes_sent.add(bytes);
     }
 
     /// Why the exchange ended as it did, where that is not the usual.
@@ -157,9 +158,9 @@ impl Entry {
     }
 }
 
-impl Drop for Entry {
+impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        self.in_flight.in_flight.sub(1);
+        self.core.counters.in_flight.sub(1);
     }
 }
 
@@ -269,11 +270,12 @@ fn value_of<'b>(request: &Understood<'b, '_>, name: Name) -> &'b [u8] {
 }
 
 /// Completes the line and hands it over.
-pub(super) fn record(connection: &Connection, core: &Core, entry: &Entry) {
+pub(super) fn record(connection: &Connection, entry: &Entry<'_>) {
+    let core = entry.core;
     let Some(log) = &core.log else { return };
     let mut line = connection.line.borrow_mut();
     match core.log_format {
-        LogFormat::Json => end_json(core, entry, &mut line),
+        LogFormat::Json => end_json(entry, &mut line),
         LogFormat::Combined => end_combined(entry, &mut line),
     }
     if !log.borrow_mut().push(&line) {
@@ -281,7 +283,7 @@ pub(super) fn record(connection: &Connection, core: &Core, entry: &Entry) {
     }
 }
 
-fn end_json(core: &Core, entry: &Entry, line: &mut Vec<u8>) {
+fn end_json(entry: &Entry<'_>, line: &mut Vec<u8>) {
     use std::io::Write;
     if let Some(server) = &entry.server {
         line.extend_from_slice(b",\"server\":");
@@ -297,7 +299,7 @@ fn end_json(core: &Core, entry: &Entry, line: &mut Vec<u8>) {
         entry.bytes,
         entry.retries,
         entry.reused,
-        core.snapshot().epoch,
+        entry.core.snapshot().epoch,
     );
     if let Some(times) = &entry.times {
         let end = Instant::now();
@@ -317,7 +319,7 @@ fn end_json(core: &Core, entry: &Entry, line: &mut Vec<u8>) {
     let _ = writeln!(line, ",\"reason\":\"{}\"}}", entry.reason);
 }
 
-fn end_combined(entry: &Entry, line: &mut Vec<u8>) {
+fn end_combined(entry: &Entry<'_>, line: &mut Vec<u8>) {
     let Some(at) = line.iter().position(|byte| *byte == 0) else { return };
     let mut middle = Vec::with_capacity(32);
     put_decimal(&mut middle, u64::from(entry.status));

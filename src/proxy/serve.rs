@@ -56,7 +56,7 @@ async fn exchange(connection: &mut Connection, core: &Core, first: bool) -> Afte
         Step::Answer(local) => local::answer(connection, core, local, &mut entry).await,
         Step::Forward(plan) => forward::forward(connection, core, plan, &mut entry).await,
     };
-    record::record(connection, core, &entry);
+    record::record(connection, &entry);
     answer::part(connection, after).await
 }
 

@@ -55,7 +55,7 @@ pub(super) async fn tunnel(
     core: &Core,
     link: Link,
     lease: Lease,
-    entry: &mut Entry,
+    entry: &mut Entry<'_>,
 ) -> After {
     let Some(up) = connection.input.take().or_else(|| core.heads.lend()) else {
         return After::Abort;

@@ -144,14 +144,14 @@ fn matcher(
 }
 
 fn plain_path(path: &str, rules: PathRules, place: &str, report: &mut Report) {
-    if let Some((what, instead)) = path_fault(path, rules) {
-        report.fault(place, what, instead);
-    } else if path.contains(['{', '}']) {
-        report.warn(
+    if path.contains(['{', '}']) {
+        report.fault(
             place,
-            "braces are plain text here",
-            "write path_template if they are captures",
+            "braces are plain text here, and a path has none",
+            format!("write path_template: {} if they are captures", quoted(path)),
         );
+    } else if let Some((what, instead)) = path_fault(path, rules) {
+        report.fault(place, what, instead);
     }
 }
 
