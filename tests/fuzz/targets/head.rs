@@ -40,7 +40,8 @@ fn request(bytes: &[u8], cut: usize, trusted: bool) {
     };
     assert!(head.length <= bytes.len() && head.fields.len() <= LIMITS.fields);
     let part = bytes.get(..cut.min(head.length - 1)).unwrap_or_default();
-    let incomplete = head::request(part, &mut Slots::new(), LIMITS);
+    let mut slots_part = Slots::new();
+    let incomplete = head::request(part, &mut slots_part, LIMITS);
     assert!(matches!(incomplete, Ok(None)), "{}", part.escape_ascii());
     let mut slots_alone = Slots::new();
     let alone = head::request(&bytes[..head.length], &mut slots_alone, LIMITS);
@@ -109,7 +110,8 @@ fn response(bytes: &[u8], cut: usize, to_head: bool) {
     };
     assert!(head.length <= bytes.len() && head.fields.len() <= LIMITS.fields);
     let part = bytes.get(..cut.min(head.length - 1)).unwrap_or_default();
-    let incomplete = head::response(part, &mut Slots::new(), LIMITS, to_head);
+    let mut slots_part = Slots::new();
+    let incomplete = head::response(part, &mut slots_part, LIMITS, to_head);
     assert!(matches!(incomplete, Ok(None)), "{}", part.escape_ascii());
 
     let plan = ResponsePlan {
