@@ -1,0 +1,1 @@
+//! The reference part of `docs/configuration.md`, printed from the schema.
