@@ -11,18 +11,24 @@ use monoio::buf::{IoBuf, IoBufMut};
 /// A fixed piece of memory with a filled part.
 #[derive(Debug, Default)]
 pub struct Buffer {
+    /// The last [`TAIL`] bytes are never received into: framing is put there.
     memory: Box<[u8]>,
     start: usize,
     end: usize,
+    limit: usize,
 }
+
+/// Bytes behind what is received, for what must follow it in the same send.
+const TAIL: usize = 16;
 
 impl Buffer {
     /// An empty buffer of this many bytes.
     pub fn with_capacity(bytes: usize) -> Self {
         Self {
-            memory: vec![0; bytes].into_boxed_slice(),
+            memory: vec![0; bytes + TAIL].into_boxed_slice(),
             start: 0,
             end: 0,
+            limit: usize::MAX,
         }
     }
 
@@ -53,7 +59,7 @@ impl Buffer {
     /// Bytes that can still be received.
     #[inline]
     pub fn room(&self) -> usize {
-        self.memory.len() - self.end
+        self.capacity().saturating_sub(self.end).min(self.limit)
     }
 
     /// Bytes in front of the filled part.
@@ -64,14 +70,15 @@ impl Buffer {
 
     /// Bytes in all.
     pub fn capacity(&self) -> usize {
-        self.memory.len()
+        self.memory.len().saturating_sub(TAIL)
     }
 
     /// Forgets everything and leaves this many bytes in front.
     #[inline]
     pub fn reset(&mut self, headroom: usize) {
-        self.start = headroom.min(self.memory.len());
+        self.start = headroom.min(self.capacity());
         self.end = self.start;
+        self.limit = usize::MAX;
     }
 
     /// Takes this many bytes off the front.
@@ -89,6 +96,19 @@ impl Buffer {
     #[inline]
     pub fn advance(&mut self, bytes: usize) {
         self.start = (self.start + bytes).min(self.end);
+    }
+
+    /// Makes `range` the filled part again, whatever was taken from it: to send it a second time.
+    #[inline]
+    pub fn refill(&mut self, range: std::ops::Range<usize>) {
+        self.end = range.end.min(self.memory.len());
+        self.start = range.start.min(self.end);
+    }
+
+    /// Receives no more than this many bytes at a time; all there is room for, if not called.
+    #[inline]
+    pub fn limit(&mut self, bytes: u64) {
+        self.limit = usize::try_from(bytes).unwrap_or(usize::MAX);
     }
 
     /// Keeps this many bytes of the filled part.
@@ -121,6 +141,18 @@ impl Buffer {
         true
     }
 
+    /// Leaves at least this many bytes in front of the filled part, by moving it if need be.
+    pub fn ensure_headroom(&mut self, bytes: usize) {
+        if self.start >= bytes {
+            return;
+        }
+        let shift = bytes - self.start;
+        self.grow(self.end + shift);
+        self.memory.copy_within(self.start..self.end, bytes);
+        self.start += shift;
+        self.end += shift;
+    }
+
     /// Moves the filled part to the front, so that all other bytes are room.
     pub fn compact(&mut self) {
         self.memory.copy_within(self.start..self.end, 0);
@@ -130,10 +162,10 @@ impl Buffer {
 
     /// Gives the buffer at least this many bytes in all; the filled part stays.
     pub fn grow(&mut self, bytes: usize) {
-        if bytes <= self.memory.len() {
+        if bytes <= self.capacity() {
             return;
         }
-        let mut larger = vec![0; bytes].into_boxed_slice();
+        let mut larger = vec![0; bytes + TAIL].into_boxed_slice();
         larger[self.start..self.end].copy_from_slice(self.filled());
         self.memory = larger;
     }
@@ -303,7 +335,7 @@ mod tests {
         buffer.truncate(2);
         buffer.compact();
         assert_eq!((buffer.filled(), buffer.room()), (&b"bc"[..], 14));
-        assert!(!buffer.append(&[0; 15]));
+        assert!(!buffer.append(&[0; 15 + TAIL]));
         buffer.grow(32);
         assert_eq!((buffer.filled(), buffer.room()), (&b"bc"[..], 30));
         buffer.consume(2);

@@ -90,7 +90,8 @@ impl Deadlines {
 
     /// Ends every stream that only waits for a next request.
     pub fn end_idle(&self) {
-        for index in 0..self.places.borrow().len() {
+        let count = self.places.borrow().len();
+        for index in 0..count {
             if self.places.borrow()[index].idle {
                 self.end(index);
             }
@@ -99,9 +100,8 @@ impl Deadlines {
 
     /// Ends every stream.
     pub fn end_all(&self) {
-        for index in 0..self.places.borrow().len() {
-            self.end(index);
-        }
+        let count = self.places.borrow().len();
+        (0..count).for_each(|index| self.end(index));
     }
 
     fn end(&self, index: usize) {

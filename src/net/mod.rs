@@ -13,9 +13,9 @@ mod wake;
 
 pub use buffer::{Buffer, BufferPool, Lease};
 pub use deadline::{Deadline, Deadlines, TICK};
-pub use driver::{Driver, DriverChoice, ProbeError, probe, run};
+pub use driver::{Driver, DriverChoice, Flags, ProbeError, probe, run};
 pub use listener::{Listener, bind};
-pub use stream::{Endpoint, Stream, connect};
+pub use stream::{Stream, connect_tcp, connect_unix};
 pub use wake::{Bell, Waking, bell};
 
 /// Starts a task on this core; it ends with the core at the latest.

@@ -4,7 +4,7 @@ use std::cell::UnsafeCell;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::Path;
 
 use monoio::io::{AsyncReadRent, AsyncWriteRent};
 use monoio::net::{TcpStream, UnixStream};
@@ -12,15 +12,6 @@ use rustix::net::RecvFlags;
 use socket2::SockRef;
 
 use super::buffer::Lease;
-
-/// Where a server listens.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub enum Endpoint {
-    /// An address and port.
-    Tcp(SocketAddr),
-    /// The path of a unix socket.
-    Unix(PathBuf),
-}
 
 /// A connected stream. Receiving and sending may be under way at the same time, one of each.
 pub struct Stream {
@@ -106,23 +97,24 @@ impl AsFd for Stream {
     }
 }
 
-/// Opens a stream to a server. Names are resolved elsewhere.
+/// Opens a stream to an address. Names are resolved elsewhere.
 ///
 /// # Errors
 /// What the kernel says.
-pub async fn connect(endpoint: &Endpoint) -> io::Result<Stream> {
-    match endpoint {
-        Endpoint::Tcp(address) => {
-            let stream = TcpStream::connect_addr(*address).await?;
-            stream.set_nodelay(true)?;
-            Ok(Stream::new(stream))
-        }
-        Endpoint::Unix(path) => {
-            let stream = UnixStream::connect(path).await?;
-            let descriptor = rustix::io::fcntl_dupfd_cloexec(borrow(&stream), 0)?;
-            Ok(Stream::new(adopt(descriptor)?))
-        }
-    }
+pub async fn connect_tcp(address: SocketAddr) -> io::Result<Stream> {
+    let stream = TcpStream::connect_addr(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(Stream::new(stream))
+}
+
+/// Opens a stream to a unix socket.
+///
+/// # Errors
+/// What the kernel says.
+pub async fn connect_unix(path: &Path) -> io::Result<Stream> {
+    let stream = UnixStream::connect(path).await?;
+    let descriptor = rustix::io::fcntl_dupfd_cloexec(borrow(&stream), 0)?;
+    stream_of(descriptor)
 }
 
 /// monoio has a type for each family, but both only call `recv` and `send`: one type serves.
