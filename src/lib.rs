@@ -19,11 +19,7 @@ pub mod boot;
 pub mod cli;
 pub mod epoch;
 pub mod model;
-<<<<<<< HEAD
 pub mod net;
 pub mod proxy;
 pub mod table;
 pub mod wire;
-=======
-pub mod table;
->>>>>>> table
