@@ -53,6 +53,7 @@ fn requests(criterion: &mut Criterion) {
         };
         let plan = RequestPlan {
             path: b"/users/42/orders",
+            host: b"example.org",
             query: None,
             client: &client,
             trusted: false,

@@ -99,10 +99,11 @@ fn forwarded(
     let mut composed = Vec::new();
     // No client is there; 192.0.2.1 stands for one in documentation (RFC 5737).
     let client = Forwarding::of(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
-    Outbound { request, found, to, settings, client: &client, trusted: false }
-        .compose(&mut path, &mut composed);
     let upstream = table.upstream(to.upstream);
     let name = upstream.map_or("(gone)", |upstream| &upstream.name);
+    let client = &client;
+    Outbound { request, found, to, settings, upstream: name, client, trusted: false }
+        .compose(&mut path, &mut composed);
     let servers = upstream.map_or_else(String::new, |upstream| {
         let servers: Vec<&str> = upstream.servers.iter().map(|server| &*server.name).collect();
         format!("{:?} among {}", upstream.balancer, servers.join(", "))

@@ -13,6 +13,8 @@ pub(super) struct Outbound<'a, 'b, 's> {
     pub(super) found: &'a Found<'a>,
     pub(super) to: &'a Forward,
     pub(super) settings: &'a Settings,
+    /// What a client of HTTP/1.0 asks for that names no host.
+    pub(super) upstream: &'a str,
     /// Who asks.
     pub(super) client: &'a Forwarding,
     /// Whether the client's own forwarding fields are believed.
@@ -44,6 +46,11 @@ impl Outbound<'_, '_, '_> {
         let drops = self.settings.underscores == Underscores::Drop;
         let plan = RequestPlan {
             path,
+            host: if head.host_text.is_empty() {
+                self.upstream.as_bytes()
+            } else {
+                head.host_text
+            },
             query: self.request.query,
             client: self.client,
             trusted: self.trusted,

@@ -157,6 +157,7 @@ impl Routed<'_, '_, '_> {
             found,
             to,
             settings,
+            upstream: &declared.name,
             client: &connection.forwarding,
             trusted: connection.trusted,
         };

@@ -12,6 +12,8 @@ const VIA: &[u8] = b"Via: 1.1 ringway\r\n";
 pub struct RequestPlan<'a> {
     /// The path to ask for, in normal form.
     pub path: &'a [u8],
+    /// The host and port asked for.
+    pub host: &'a [u8],
     /// The query, without `?`.
     pub query: Option<&'a [u8]>,
     /// Who asks.
@@ -58,7 +60,7 @@ pub fn request(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<u8>
     if let Some(query) = plan.query {
         put(out, &[b"?", query]);
     }
-    put(out, &[b" HTTP/1.1\r\nHost: ", head.host_text, b"\r\n"]);
+    put(out, &[b" HTTP/1.1\r\nHost: ", plan.host, b"\r\n"]);
     for field in head.fields {
         let name = Name::of(field.name);
         if goes_on(field, name, head.fields, head.connection.names_fields)
@@ -191,7 +193,7 @@ fn put_forwarding(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<
         out.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
     }
     if !(plan.trusted && carry(out, head.fields, Name::XForwardedHost)) {
-        put(out, &[b"X-Forwarded-Host: ", head.host_text, b"\r\n"]);
+        put(out, &[b"X-Forwarded-Host: ", plan.host, b"\r\n"]);
     }
     if !(plan.trusted && carry(out, head.fields, Name::XRealIp)) {
         put(out, &[b"X-Real-IP: ", &client.address, b"\r\n"]);
@@ -200,7 +202,7 @@ fn put_forwarding(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<
     if plan.trusted {
         put_list(out, head.fields, Name::Forwarded);
     }
-    put(out, &[&client.node, b";host=\"", head.host_text, b"\";proto=http\r\n"]);
+    put(out, &[&client.node, b";host=\"", plan.host, b"\";proto=http\r\n"]);
     put_max_forwards(head, out);
 }
 

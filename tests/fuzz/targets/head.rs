@@ -92,6 +92,7 @@ fn write_request(head: &Request<'_, '_>, trusted: bool) -> Option<Vec<u8>> {
     let plan = RequestPlan {
         path,
         query,
+        host: b"example.org",
         client: &Forwarding::of([127, 0, 0, 1].into()),
         trusted,
         upgrade: head.upgrade,
