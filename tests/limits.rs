@@ -16,7 +16,7 @@ fn a_body_that_says_it_is_too_large_is_413_at_once() {
     let cases = [
         refused(&[413], post(1_001)),
         refused(&[413], post(1_001) + &"x".repeat(1_001)),
-        refused(&[413], post(usize::MAX)),
+        refused(&[413], post(1 << 50)),
     ];
     on_both_drivers(|driver| assert_refused(driver, "limits: {max_body_bytes: 1000}\n", &cases));
 }

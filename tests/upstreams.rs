@@ -323,35 +323,42 @@ fn no_server_is_503() {
     });
 }
 
-/// An origin that serves one request and then closes the connection when it is told, or reads the
-/// next request and closes without an answer.
-fn closing(after_reading: bool) -> ScriptedOrigin {
-    ScriptedOrigin::start(move |connection, index| {
-        while connection.request().is_some() {
-            if index == 0 && connection.served() && after_reading {
-                return;
-            }
-            connection.write(ok("served"));
-            if index == 0 && !after_reading {
-                return;
-            }
-        }
-    })
-}
-
 #[test]
 fn a_kept_connection_that_the_server_closed_is_noticed() {
     on_both_drivers(|driver| {
         for request in [GET, POST] {
-            let origin = closing(false);
+            let (close, closed) = mpsc::channel();
+            let origin = ScriptedOrigin::start(move |connection, index| {
+                while connection.request().is_some() {
+                    connection.write(ok("served"));
+                    if index == 0 {
+                        connection.close();
+                        close.send(()).unwrap();
+                        return;
+                    }
+                }
+            });
             let ringway = Ringway::start(&spread(&[(origin.address(), "")], ""), driver);
             assert_eq!(exchange(ringway.address(), GET).text(), "served");
+            closed.recv_timeout(PATIENCE).unwrap();
             assert_eq!(exchange(ringway.address(), request).text(), "served");
             ringway.finish();
             assert_eq!(origin.requests().len(), 2);
             assert_eq!(origin.finish().len(), 2);
         }
     });
+}
+
+/// An origin that closes its first connection when it has read a second request on it.
+fn closing() -> ScriptedOrigin {
+    ScriptedOrigin::start(|connection, index| {
+        while connection.request().is_some() {
+            if index == 0 && connection.served() {
+                return;
+            }
+            connection.write(ok("served"));
+        }
+    })
 }
 
 #[test]
@@ -368,7 +375,7 @@ fn a_request_lost_on_a_kept_connection_is_repeated_only_if_that_is_safe() {
     ];
     on_both_drivers(|driver| {
         for (request, status) in cases {
-            let origin = closing(true);
+            let origin = closing();
             let ringway = Ringway::start(&spread(&[(origin.address(), "")], ""), driver);
             assert_eq!(exchange(ringway.address(), GET).text(), "served");
             let response = exchange(ringway.address(), request);
@@ -476,13 +483,13 @@ fn requests_that_wait_for_a_silent_server_hold_up_no_others() {
             )
         };
         let configuration = format!(
-            "upstreams: [{}, {}]\nroutes:\n- {{path_prefix: /silent, upstream: silent}}\n\
+            "upstreams: [{}, {}]\nroutes:\n- {{path_prefix: /silent, upstream: silent, read_timeout_ms: 1000}}\n\
              - {{path_prefix: /, upstream: origin}}\n",
             upstream("silent", silent.local_addr().unwrap()),
             upstream("origin", origin.address())
         );
         let ringway = Ringway::start(&configuration, driver);
-        let waiting: Vec<_> = (0..32)
+        let mut waiting: Vec<_> = (0..32)
             .map(|_| {
                 let mut client = RawClient::connect(ringway.address());
                 client.send(GET.replace("/case", "/silent"));
@@ -491,6 +498,9 @@ fn requests_that_wait_for_a_silent_server_hold_up_no_others() {
             .collect();
         ringway.wait_for_status("they wait", |status| status.sum("in_flight") == 32);
         assert_eq!(exchange(ringway.address(), GET).text(), "here");
+        for client in &mut waiting {
+            upstream_error(&client.response(), 504, "http_response_timeout");
+        }
         drop(waiting);
         ringway.finish();
         origin.finish();

@@ -216,6 +216,11 @@ impl Connection {
         }
     }
 
+    /// Ends the sending side. On this machine the proxy can see that at once.
+    pub fn close(&mut self) {
+        self.stream.shutdown(Shutdown::Write).expect("close");
+    }
+
     /// Breaks off with a reset.
     pub fn reset(&mut self) {
         let socket = socket2::SockRef::from(&self.stream);

@@ -1,6 +1,6 @@
 //! `ringway run` with a configuration of the test's, and the checks that end every test.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -83,7 +83,12 @@ impl Ringway {
             files_at_start: 0,
             finished: false,
         };
-        ringway.files_at_start = ringway.status().open_files();
+        // A connection that has come and gone: from then on the core has all it needs.
+        drop(TcpStream::connect(ringway.address()).expect("a connection"));
+        let status = ringway.wait_for_status("the core serves", |status| {
+            status.sum("accepted") == 1 && status.sum("connections") == 0
+        });
+        ringway.files_at_start = status.open_files();
         ringway
     }
 
@@ -165,7 +170,12 @@ impl Ringway {
     pub fn stopped(mut self) {
         self.finished = true;
         let status = self.process.wait();
-        assert_eq!(status.code(), Some(0), "{}", self.process.lines().join("\n"));
+        assert_eq!(
+            status.code(),
+            Some(0),
+            "{}",
+            self.process.lines().join("\n")
+        );
         let stopped = Status(self.process.wait_for(0, |line| message(line, "stopped")));
         let log = self.process.lines().join("\n");
         for figure in ["connections", "in_flight", "large_buffers_out", "panics"] {
