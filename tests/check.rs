@@ -66,7 +66,10 @@ fn every_fault_is_on_stderr_with_its_line() {
     let lines: Vec<_> = text(&output.stderr).lines().collect();
     let path = file.path();
     let unknown = format!("{path}:4: $.routes[0].upstrem: unknown key \"upstrem\"; did you mean");
-    assert!(lines.iter().any(|line| line.starts_with(&unknown)), "{lines:#?}");
+    assert!(
+        lines.iter().any(|line| line.starts_with(&unknown)),
+        "{lines:#?}"
+    );
     let rooted = format!("{path}:5: $.routes[1].path: a path starts with '/'; write \"/a\"");
     assert!(lines.contains(&rooted.as_str()), "{lines:#?}");
 }
@@ -78,18 +81,32 @@ fn a_warning_does_not_change_the_exit_status() {
     let output = ringway(&["check", file.path()]);
     assert_eq!(output.status.code(), Some(0));
     let warning = ": warning: $.access_log.path: the folder /nonexistent does not exist";
-    assert!(text(&output.stderr).contains(warning), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains(warning),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 #[test]
 fn a_file_that_cannot_be_read_is_said_plainly() {
     for (file, sentence) in [
-        ("/nonexistent/a.yaml", "/nonexistent/a.yaml: No such file or directory"),
-        ("Cargo.toml", "Cargo.toml: a configuration file ends in .json, .yaml or .yml"),
+        (
+            "/nonexistent/a.yaml",
+            "/nonexistent/a.yaml: No such file or directory",
+        ),
+        (
+            "Cargo.toml",
+            "Cargo.toml: a configuration file ends in .json, .yaml or .yml",
+        ),
     ] {
         let output = ringway(&["check", file]);
         assert_eq!(output.status.code(), Some(1));
-        assert!(text(&output.stderr).starts_with(sentence), "{}", text(&output.stderr));
+        assert!(
+            text(&output.stderr).starts_with(sentence),
+            "{}",
+            text(&output.stderr)
+        );
     }
 }
 
@@ -122,7 +139,10 @@ fn the_full_example_and_the_reference_have_every_key() {
     let docs = std::fs::read_to_string(root("docs/configuration.md")).unwrap();
     for place in &known {
         let key = place.rsplit('.').next().unwrap();
-        assert!(docs.contains(&format!("| `{key}` |")), "{place} is not in the reference");
+        assert!(
+            docs.contains(&format!("| `{key}` |")),
+            "{place} is not in the reference"
+        );
     }
 }
 
@@ -162,7 +182,8 @@ fn keys_of_value(value: &Value, place: &str, keys: &mut BTreeSet<String>) {
         }
         Value::Array(list) => {
             let place = format!("{place}[]");
-            list.iter().for_each(|value| keys_of_value(value, &place, keys));
+            list.iter()
+                .for_each(|value| keys_of_value(value, &place, keys));
         }
         _ => {}
     }
@@ -170,7 +191,9 @@ fn keys_of_value(value: &Value, place: &str, keys: &mut BTreeSet<String>) {
 
 fn keys_of_schema(part: &Value, schema: &Value, place: &str, keys: &mut BTreeSet<String>) {
     if let Some(reference) = part["$ref"].as_str() {
-        let part = schema.pointer(reference.strip_prefix('#').unwrap()).unwrap();
+        let part = schema
+            .pointer(reference.strip_prefix('#').unwrap())
+            .unwrap();
         keys_of_schema(part, schema, place, keys);
     }
     for branch in part["anyOf"].as_array().into_iter().flatten() {

@@ -78,7 +78,10 @@ pub fn request(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<u8>
     put_forwarding(head, plan, out);
     out.extend_from_slice(VIA);
     if let Some(protocol) = plan.upgrade {
-        put(out, &[b"Connection: upgrade\r\nUpgrade: ", protocol, b"\r\n"]);
+        put(
+            out,
+            &[b"Connection: upgrade\r\nUpgrade: ", protocol, b"\r\n"],
+        );
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -128,7 +131,10 @@ pub fn response(head: &Response<'_, '_>, plan: &ResponsePlan<'_>, out: &mut Vec<
     out.extend_from_slice(VIA);
     match (plan.connection, plan.upgrade) {
         (_, Some(protocol)) => {
-            put(out, &[b"Connection: upgrade\r\nUpgrade: ", protocol, b"\r\n"]);
+            put(
+                out,
+                &[b"Connection: upgrade\r\nUpgrade: ", protocol, b"\r\n"],
+            );
         }
         (Persistence::Close, None) => out.extend_from_slice(b"Connection: close\r\n"),
         (Persistence::KeepAlive, None) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
@@ -200,14 +206,26 @@ fn put_forwarding(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<
     if plan.trusted {
         put_list(out, head.fields, Name::Forwarded);
     }
-    put(out, &[&client.node, b";host=\"", head.host_text, b"\";proto=http\r\n"]);
+    put(
+        out,
+        &[
+            &client.node,
+            b";host=\"",
+            head.host_text,
+            b"\";proto=http\r\n",
+        ],
+    );
     put_max_forwards(head, out);
 }
 
 /// `Max-Forwards` counts hops for OPTIONS and TRACE; elsewhere it means nothing (RFC 9110 §7.6.2).
 fn put_max_forwards(head: &Request<'_, '_>, out: &mut Vec<u8>) {
     let counts = matches!(head.method, "OPTIONS" | "TRACE");
-    for field in head.fields.iter().filter(|field| Name::of(field.name) == Name::MaxForwards) {
+    for field in head
+        .fields
+        .iter()
+        .filter(|field| Name::of(field.name) == Name::MaxForwards)
+    {
         match field::content_length(field.value) {
             Some(hops) if counts => {
                 out.extend_from_slice(b"Max-Forwards: ");

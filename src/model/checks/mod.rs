@@ -119,7 +119,10 @@ fn check_routes(config: &Config, origin: &Origin, report: &mut Report) {
         match matchers.entry(route::matcher_key(route)) {
             std::collections::hash_map::Entry::Occupied(older) => report.warn(
                 place,
-                format!("{} matches the same requests and is older, so it wins", older.get()),
+                format!(
+                    "{} matches the same requests and is older, so it wins",
+                    older.get()
+                ),
                 "remove one of them, or give this one a higher rank",
             ),
             std::collections::hash_map::Entry::Vacant(free) => {

@@ -28,7 +28,12 @@ pub(super) fn check(route: &Route, http: &Http, place: &str, report: &mut Report
     action(route, place, report);
     rewrite(route, rules, captures.as_ref(), place, report);
     if let Some(redirect) = &route.redirect {
-        check_redirect(redirect, captures.as_ref(), &at_key(place, "redirect"), report);
+        check_redirect(
+            redirect,
+            captures.as_ref(),
+            &at_key(place, "redirect"),
+            report,
+        );
     }
     if let Some(respond) = &route.respond {
         check_respond(respond, &at_key(place, "respond"), report);
@@ -42,7 +47,11 @@ pub(super) fn check_upstream(
     place: &str,
     report: &mut Report,
 ) {
-    let Some(name) = route.upstream.as_ref().filter(|name| !names.contains(*name)) else {
+    let Some(name) = route
+        .upstream
+        .as_ref()
+        .filter(|name| !names.contains(*name))
+    else {
         return;
     };
     let instead = match nearest(name, names.iter().map(String::as_str)) {
@@ -76,7 +85,11 @@ pub(super) fn matcher_key(route: &Route) -> String {
         let mut list: Vec<_> = list
             .iter()
             .map(|one| {
-                let name = if fold { one.name.to_ascii_lowercase() } else { one.name.clone() };
+                let name = if fold {
+                    one.name.to_ascii_lowercase()
+                } else {
+                    one.name.clone()
+                };
                 (name, one.value.as_deref(), one.regex.as_deref())
             })
             .collect::<Vec<_>>();
@@ -209,8 +222,9 @@ fn check_pattern(pattern: &str, place: &str, report: &mut Report) -> Option<Rege
 }
 
 fn methods(route: &Route, place: &str, report: &mut Report) {
-    const KNOWN: [&str; 8] =
-        ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
+    const KNOWN: [&str; 8] = [
+        "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
+    ];
     let list = at_key(place, "methods");
     for (index, method) in route.methods.iter().enumerate() {
         let place = at_index(&list, index);
@@ -226,7 +240,10 @@ fn methods(route: &Route, place: &str, report: &mut Report) {
         } else if upper != *method && KNOWN.contains(&upper.as_str()) {
             report.fault(
                 place,
-                format!("methods are case-sensitive, and {} is not {upper}", quoted(method)),
+                format!(
+                    "methods are case-sensitive, and {} is not {upper}",
+                    quoted(method)
+                ),
                 format!("write {upper}"),
             );
         }
@@ -301,7 +318,10 @@ fn rewrite(
         ("rewrite_replacement", !route.rewrite_replacement.is_empty()),
         ("rewrite_template", route.rewrite_template.is_some()),
     ];
-    for (key, _) in given.iter().filter(|(_, given)| *given && route.upstream.is_none()) {
+    for (key, _) in given
+        .iter()
+        .filter(|(_, given)| *given && route.upstream.is_none())
+    {
         report.fault(
             at_key(place, key),
             "a rewrite changes what is forwarded, and this route has no upstream",
@@ -328,7 +348,11 @@ fn rewrite(
             && let Some((what, instead)) = path_fault(&literal, rules)
         {
             // With captures the normal form cannot be written down.
-            let instead = if literal == *template { instead } else { String::new() };
+            let instead = if literal == *template {
+                instead
+            } else {
+                String::new()
+            };
             report.fault(place, what, instead);
         }
     }
@@ -396,8 +420,11 @@ fn placed(
         if captures.iter().any(|capture| capture == name) {
             continue;
         }
-        let known: Vec<&str> =
-            captures.iter().map(String::as_str).chain(always.iter().copied()).collect();
+        let known: Vec<&str> = captures
+            .iter()
+            .map(String::as_str)
+            .chain(always.iter().copied())
+            .collect();
         let instead = match (nearest(name, known.iter().copied()), known.as_slice()) {
             (Some(near), _) => format!("did you mean {{{near}}}?"),
             (None, []) => "use path_template or path_regex to capture it".to_owned(),
