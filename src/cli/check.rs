@@ -9,14 +9,14 @@ use crate::model::{self, Loaded};
 
 /// What to check.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     /// The configuration file; .json, .yaml or .yml
     file: PathBuf,
 }
 
 /// Prints the faults to stderr (exit 1), or one line to stdout (exit 0). Warnings go to stderr
 /// and do not change the exit status.
-pub(crate) fn run(args: &Args) -> ExitCode {
+pub fn run(args: &Args) -> ExitCode {
     let Loaded { config, warnings } = match model::load(&args.file) {
         Ok(loaded) => loaded,
         Err(error) => {

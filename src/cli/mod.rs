@@ -1,35 +1,26 @@
-//! The commands.
+//! The commands of the `ringway` binary, one file each.
 
-mod check;
-mod schema;
+pub mod check;
+pub mod explain;
+pub mod origin;
+pub mod quickstart;
+pub mod run;
+pub mod schema;
 
-use std::process::ExitCode;
+use std::path::Path;
 
-use clap::{Parser, Subcommand};
+use crate::model::{self, Config};
 
-/// A reverse proxy and API gateway for Linux.
-#[derive(Debug, Parser)]
-#[command(version, about)]
-pub struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Check a configuration file and name every fault in it
-    Check(check::Args),
-    /// Print the JSON Schema of the configuration, or its reference
-    Schema(schema::Args),
-}
-
-impl Cli {
-    /// Does what the command line says.
-    #[must_use]
-    pub fn run(&self) -> ExitCode {
-        match &self.command {
-            Command::Check(args) => check::run(args),
-            Command::Schema(args) => schema::run(args),
+/// Loads a configuration; what is wrong with it goes to stderr, and then there is none.
+fn load(path: &Path) -> Option<Config> {
+    match model::load(path) {
+        Ok(loaded) => {
+            loaded.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+            Some(loaded.config)
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            None
         }
     }
 }

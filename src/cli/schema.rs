@@ -10,7 +10,7 @@ use crate::model;
 
 /// What to print.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     /// json: the JSON Schema; markdown: the reference tables of docs/configuration.md
     #[arg(long, value_enum, default_value_t = Format::Json)]
     format: Format,
@@ -23,7 +23,7 @@ enum Format {
 }
 
 /// Prints the schema to stdout.
-pub(crate) fn run(args: &Args) -> ExitCode {
+pub fn run(args: &Args) -> ExitCode {
     let text = match args.format {
         Format::Json => format!("{:#}\n", model::schema()),
         Format::Markdown => model::reference::markdown(),

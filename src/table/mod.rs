@@ -1,0 +1,301 @@
+//! What every proxy core executes: all routes and upstreams, compiled into one immutable table.
+//!
+//! A change makes a new table that shares all but a few nodes with the old one, so it costs
+//! microseconds whatever the size, and old tables stay valid for the requests that run on them.
+//! [`Table::find`] chooses a route without a lock and, but for what it says itself, without an
+//! allocation. [`Table::explain`] says for one request why each route won or lost.
+//!
+//! Reading order: `order` (which route wins), `pattern` and `condition` (what a route asks for),
+//! `action` (what it does), `route`, `hosts` and `tree` (how it is found), `map` (what makes
+//! sharing possible), `upstream`.
+
+mod action;
+mod condition;
+mod error;
+mod explain;
+mod hosts;
+mod label;
+mod map;
+mod order;
+mod pattern;
+mod route;
+mod seed;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod upstream;
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+pub use action::{Action, Forward, Pieces, PrefixRewrite, Redirect, Respond};
+pub use action::{Rewrite, RouteTimeouts};
+pub use condition::{Conditions, Fields, Question, Unmet};
+pub use error::{CompileError, PatternFault};
+pub use explain::{Outcome, VERDICTS_MAX, Verdict};
+pub use order::{AGE_MAX, Criterion, Order, PATH_BYTES_MAX, SEGMENTS_MAX};
+pub use pattern::{CAPTURES_MAX, Captures, HostPattern, PathKind, PathPattern};
+pub use route::{Route, default_id};
+pub use upstream::{Endpoint, PoolLimits, Server, Upstream, UpstreamId};
+
+use self::hosts::Hosts;
+use self::map::Map;
+use self::seed::Seed;
+use self::upstream::Upstreams;
+use crate::model;
+
+/// All routes and upstreams of one epoch. A clone shares everything.
+#[derive(Clone)]
+pub struct Table {
+    seed: Seed,
+    hosts: Hosts,
+    routes: Map<Route>,
+    route_count: usize,
+    upstreams: Upstreams,
+}
+
+/// One step from a table to the next.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Change {
+    /// Adds a route, or puts it in the place of the one with its id ([`default_id`] if it has
+    /// none).
+    PutRoute {
+        /// The route.
+        route: model::Route,
+        /// Its age; smaller is older. No two routes may have the same; equal ones go by id.
+        age: u64,
+    },
+    /// Adds an upstream, or puts it in the place of the one with its name. It keeps its number and
+    /// the addresses of its server names.
+    PutUpstream(model::Upstream),
+    /// Takes out the route with this id, if there is one.
+    RemoveRoute(String),
+    /// Takes out the upstream with this name, if there is one. No route may use it.
+    RemoveUpstream(String),
+    /// Sets the addresses of a server name. Nothing happens if no upstream uses the name.
+    Resolve {
+        /// The server name, as upstreams have it in `address`.
+        name: String,
+        /// All its addresses.
+        addresses: Vec<IpAddr>,
+    },
+}
+
+/// The route of a request.
+#[derive(Debug)]
+pub struct Found<'t> {
+    /// The route.
+    pub route: &'t Arc<Route>,
+    /// What its action needs to know of the path; none if it needs nothing.
+    pub captures: Captures,
+}
+
+// === impl Table ===
+
+impl Default for Table {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl Table {
+    /// A table without routes and upstreams.
+    pub fn empty() -> Self {
+        let seed = Seed::of_process();
+        Self {
+            hosts: Hosts::new(),
+            routes: Map::new(),
+            route_count: 0,
+            upstreams: Upstreams::new(seed.clone()),
+            seed,
+        }
+    }
+
+    /// The table of a whole configuration. The first route is the oldest; routes without an id get
+    /// their [`default_id`], with `#2`, `#3` and so on where several have the same.
+    pub fn compile(
+        routes: &[model::Route],
+        upstreams: &[model::Upstream],
+    ) -> Result<Self, CompileError> {
+        Self::empty().replace(routes, upstreams)
+    }
+
+    /// As [`Table::compile`], in the place of this table: upstreams that stay keep their numbers
+    /// and the addresses of their server names.
+    pub fn replace(
+        &self,
+        routes: &[model::Route],
+        upstreams: &[model::Upstream],
+    ) -> Result<Self, CompileError> {
+        let mut next = Self {
+            upstreams: self.upstreams.clone(),
+            ..Self::empty()
+        };
+        next.upstreams.forget_routes();
+        let mut names = HashSet::new();
+        for upstream in upstreams {
+            if !names.insert(upstream.name.as_str()) {
+                let upstream = upstream.name.clone();
+                return Err(CompileError::DuplicateUpstream { upstream });
+            }
+            next.upstreams.put(upstream)?;
+        }
+        for upstream in self
+            .upstreams()
+            .filter(|upstream| !names.contains(&*upstream.name))
+        {
+            next.upstreams.remove(&upstream.name)?;
+        }
+        let mut made = HashMap::<String, u32>::new();
+        for (age, route) in (0..).zip(routes) {
+            let id = route.id.clone().unwrap_or_else(|| {
+                let id = default_id(route);
+                let count = made.entry(id.clone()).or_default();
+                *count += 1;
+                if *count == 1 {
+                    id
+                } else {
+                    format!("{id}#{count}")
+                }
+            });
+            if next.route(&id).is_some() {
+                return Err(CompileError::DuplicateRoute { route: id });
+            }
+            next.put_route(id, route, age)?;
+        }
+        Ok(next)
+    }
+
+    /// The table after `changes`, all of them or none.
+    ///
+    /// The result is that of compiling the changed configuration: upstreams are put before routes
+    /// and removed after them, so the changes may come in any order as long as the end is
+    /// consistent. Of several changes of one thing the last one counts.
+    pub fn change(&self, changes: &[Change]) -> Result<Self, CompileError> {
+        let mut next = self.clone();
+        let mut last = HashMap::new();
+        for change in changes {
+            match change {
+                Change::PutUpstream(upstream) => last.insert(upstream.name.as_str(), true),
+                Change::RemoveUpstream(name) => last.insert(name.as_str(), false),
+                _ => None,
+            };
+        }
+        for change in changes {
+            if let Change::PutUpstream(upstream) = change {
+                next.upstreams.put(upstream)?;
+            }
+        }
+        for change in changes {
+            match change {
+                Change::PutRoute { route, age } => {
+                    let id = route.id.clone().unwrap_or_else(|| default_id(route));
+                    next.put_route(id, route, *age)?;
+                }
+                Change::RemoveRoute(id) => next.remove_route(id),
+                Change::Resolve { name, addresses } => next.upstreams.resolve(name, addresses),
+                Change::PutUpstream(_) | Change::RemoveUpstream(_) => {}
+            }
+        }
+        for (name, _) in last.into_iter().filter(|(_, stays)| !stays) {
+            next.upstreams.remove(name)?;
+        }
+        Ok(next)
+    }
+
+    /// The route for `question`, the first in the order of [`Order`] that matches.
+    ///
+    /// Allocates only for a regular expression whose groups the action uses, and for a regular
+    /// expression on a query value with escapes in it. A path that does not start with `/` has no
+    /// route.
+    #[inline]
+    pub fn find<F: Fields>(&self, question: &Question<'_, F>) -> Option<Found<'_>> {
+        let route = self.hosts.find(&self.seed, question)?;
+        Some(Found {
+            route,
+            captures: route.captures(question.path),
+        })
+    }
+
+    /// What became of each route that matches host or path of `question`: first the winner, then
+    /// those that match but come later in the order, then those that fail a condition, then those
+    /// that only have the path or only the host in common. At most [`VERDICTS_MAX`] of them.
+    ///
+    /// Looks at every route: for people who ask, not for requests.
+    pub fn explain<F: Fields>(&self, question: &Question<'_, F>) -> Vec<Verdict<'_>> {
+        explain::explain(self.routes(), question)
+    }
+
+    /// The route with this id.
+    pub fn route(&self, id: &str) -> Option<&Arc<Route>> {
+        self.routes.get(self.seed.hash(id.as_bytes()), id)
+    }
+
+    /// All routes, in no particular order.
+    pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.routes.iter()
+    }
+
+    /// How many routes there are.
+    pub fn route_count(&self) -> usize {
+        self.route_count
+    }
+
+    /// The upstream with this number.
+    #[inline]
+    pub fn upstream(&self, id: UpstreamId) -> Option<&Arc<Upstream>> {
+        self.upstreams.get(id)
+    }
+
+    /// The number of the upstream with this name.
+    pub fn upstream_id(&self, name: &str) -> Option<UpstreamId> {
+        self.upstreams.id(name)
+    }
+
+    /// All upstreams, in no particular order.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.upstreams.iter()
+    }
+
+    /// How many upstreams there are.
+    pub fn upstream_count(&self) -> usize {
+        self.upstreams.count()
+    }
+
+    /// The server names that upstreams use, each with the addresses known of it.
+    pub fn server_names(&self) -> impl Iterator<Item = (&str, &[IpAddr])> {
+        self.upstreams.names()
+    }
+
+    fn put_route(
+        &mut self,
+        id: String,
+        declared: &model::Route,
+        age: u64,
+    ) -> Result<(), CompileError> {
+        let route = Route::compile(id, declared, age, |name| self.upstreams.id(name))?;
+        let route = Arc::new(route);
+        self.remove_route(&route.id);
+        self.hosts.insert(&self.seed, &route);
+        if let Some(upstream) = route.upstream() {
+            self.upstreams.count_route(upstream, true);
+        }
+        self.routes
+            .insert(self.seed.hash(route.id.as_bytes()), route);
+        self.route_count += 1;
+        Ok(())
+    }
+
+    fn remove_route(&mut self, id: &str) {
+        let Some(route) = self.routes.remove(self.seed.hash(id.as_bytes()), id) else {
+            return;
+        };
+        self.hosts.remove(&self.seed, &route);
+        if let Some(upstream) = route.upstream() {
+            self.upstreams.count_route(upstream, false);
+        }
+        self.route_count -= 1;
+    }
+}
