@@ -1,11 +1,16 @@
 //! `ringway check` and `ringway schema`, as a person uses them; and the promise that the
 //! configuration, its full example and its reference name the same keys.
 
+#![allow(clippy::unwrap_used, missing_docs)]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use proptest::prelude::*;
+use ringway::model::{self, Format};
+use ringway::table::Table;
+use serde_json::{Value, json};
 
 fn root(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
@@ -207,4 +212,66 @@ fn keys_of_schema(part: &Value, schema: &Value, place: &str, keys: &mut BTreeSet
         keys_of_schema(value, schema, &place, keys);
         keys.insert(place);
     }
+}
+
+proptest! {
+    /// `check` must refuse whatever the table cannot run, so that `run` starts with what it takes.
+    #[test]
+    fn what_check_takes_the_table_compiles(route in route()) {
+        let document = json!({
+            "listeners": [{"port": 80}],
+            "upstreams": [{"name": "app", "servers": [{"address": "127.0.0.1", "port": 1}]}],
+            "routes": [route],
+        });
+        if let Ok(loaded) = model::read(&document.to_string(), Format::Json, "config") {
+            let config = loaded.config;
+            let table = Table::compile(&config.routes, &config.upstreams);
+            prop_assert!(table.is_ok(), "{}: {}", route, table.err().unwrap());
+        }
+    }
+}
+
+/// Routes that are right in part: one of each set of keys, with values from both sides of the line.
+fn route() -> impl Strategy<Value = Value> {
+    let text = prop::collection::vec(
+        prop::sample::select(vec![
+            "/", "a", "b", "{id}", "{rest*}", "{rest}", "{host}", "{path}", "{query}", "%61",
+            "%2F", ".", "..", "*", ":", "é", "\n", " ", "(?<id>x)", "(", ")", "https://", "?", "#",
+            "[::1]",
+        ]),
+        0..6,
+    );
+    let text = text.prop_map(|pieces| pieces.concat()).boxed();
+    let path = prop_oneof![
+        text.clone(),
+        text.clone().prop_map(|text| format!("/{text}"))
+    ]
+    .boxed();
+    let matcher = prop::sample::select(vec!["path", "path_prefix", "path_template", "path_regex"]);
+    let action = prop_oneof![
+        Just(json!({"upstream": "app"})),
+        path.clone()
+            .prop_map(|to| json!({"upstream": "app", "rewrite_template": to})),
+        (path.clone(), path.clone()).prop_map(|(from, to)| {
+            json!({"upstream": "app", "rewrite_pattern": from, "rewrite_replacement": to})
+        }),
+        path.clone().prop_map(|to| json!({"redirect": {"to": to}})),
+        (text.clone(), text.clone(), text.clone()).prop_map(|(name, value, body)| {
+            json!({"respond": {"headers": {name: value}, "body": body}})
+        }),
+    ];
+    let host = prop::option::of(text.clone());
+    let condition = prop::option::of((text.clone(), text.clone(), any::<bool>()));
+    (matcher, path, action, host, condition).prop_map(|(matcher, path, action, host, condition)| {
+        let mut route = action;
+        route[matcher] = Value::from(path);
+        if let Some(host) = host {
+            route["host"] = Value::from(host);
+        }
+        if let Some((name, value, is_regex)) = condition {
+            let key = if is_regex { "regex" } else { "value" };
+            route["headers"] = json!([{"name": name, key: value}]);
+        }
+        route
+    })
 }

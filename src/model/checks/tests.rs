@@ -1,5 +1,7 @@
 //! Each test gives faulty declarations and the sentence that must be said about each.
 
+#![allow(clippy::unwrap_used)]
+
 use serde_json::{Value, json};
 
 use crate::model::document::Format;
@@ -491,6 +493,74 @@ fn redirects_have_a_target_and_a_status() {
             "path": null, "path_template": "/{path}", "upstream": null, "redirect": {"to": "/x"}
         })),
         &["{path} is a capture of the route and a part of the request too"],
+    );
+}
+
+#[test]
+fn a_client_cannot_choose_where_a_redirect_leads() {
+    let redirect = |to: &str, merge_slashes: bool| {
+        let mut parts = route(json!({
+            "path": null, "path_template": "/{id}/{rest*}", "upstream": null, "redirect": {"to": to}
+        }));
+        parts["http"] = json!({"merge_slashes": merge_slashes});
+        parts
+    };
+    for (to, sentence) in [
+        (
+            "https://example.com{rest}",
+            "would become a part of the host",
+        ),
+        (
+            "https://{id}.example.com/",
+            "would become a part of the host",
+        ),
+        ("https://a@{id}/", "would become a part of the host"),
+        ("https:///x", "the target has no host"),
+        (
+            "{rest}",
+            "the target does not begin with '/', http:// or https://",
+        ),
+        (
+            "javascript:alert(1)",
+            "the target does not begin with '/', http:// or https://",
+        ),
+        ("//evil.example", "browsers read a host after that"),
+        ("/{path}", "browsers read a host after that"),
+    ] {
+        assert_said(redirect(to, true), &[sentence]);
+    }
+    for to in ["{path}", "/{rest}"] {
+        assert_said(redirect(to, true), &[]);
+        assert_said(redirect(to, false), &["browsers read a host after that"]);
+    }
+    for to in [
+        "https://example.com/{rest}",
+        "https://{host}{path}{query}",
+        "/x/{rest}{query}",
+    ] {
+        assert_said(redirect(to, false), &[]);
+    }
+}
+
+#[test]
+fn paths_have_a_bounded_size() {
+    assert_said(
+        route(json!({"path": format!("/{}", "a".repeat(8191))})),
+        &["$.routes[0].path: the path has 8192 bytes, and the most is 8191"],
+    );
+    assert_said(
+        route(json!({"path": null, "path_template": "/a".repeat(129)})),
+        &["$.routes[0].path_template: the path has 129 segments, and the most is 128"],
+    );
+    let groups: String = (0..17).map(|group| format!("(?<g{group}>a)")).collect();
+    assert_said(
+        route(json!({"path": null, "path_regex": groups})),
+        &["$.routes[0].path_regex: there are more than 16 named groups"],
+    );
+    let host = format!("{}.example.com", ["a".repeat(60).as_str(); 4].join("."));
+    assert_said(
+        route(json!({"host": host})),
+        &["the host has 255 bytes, and the most is 253"],
     );
 }
 

@@ -55,6 +55,9 @@ pub(super) fn path_fault(path: &str, rules: PathRules) -> Option<(String, String
     }
 }
 
+/// The most bytes of a DNS name as people write it (RFC 1035 §2.3.4).
+const NAME_BYTES_MAX: usize = 253;
+
 /// What is wrong with `host` as the host of a route, and what to write instead.
 pub(super) fn host_fault(host: &str) -> Option<(String, String)> {
     let name = host.strip_prefix("*.").unwrap_or(host);
@@ -92,6 +95,13 @@ pub(super) fn host_fault(host: &str) -> Option<(String, String)> {
         let what = "hosts are written in lower case, without a dot at the end".to_owned();
         return Some((what, instead));
     }
+    if bare.len() > NAME_BYTES_MAX {
+        let what = format!(
+            "the host has {} bytes, and the most is {NAME_BYTES_MAX}",
+            bare.len()
+        );
+        return Some((what, "write a shorter one".to_owned()));
+    }
     if bare.starts_with('[') && !wildcard.is_empty() {
         let what = "an IP address has no names below it".to_owned();
         return Some((what, format!("write {bare:?}")));
@@ -101,7 +111,6 @@ pub(super) fn host_fault(host: &str) -> Option<(String, String)> {
 
 /// Whether `name` is a DNS name that a server can have (RFC 1123 §2.1; `_` is in wide use).
 pub(super) fn is_dns_name(name: &str) -> bool {
-    const NAME_BYTES_MAX: usize = 253;
     const LABEL_BYTES_MAX: usize = 63;
     let name = name.strip_suffix('.').unwrap_or(name);
     let is_label = |label: &str| {
