@@ -1,11 +1,16 @@
 //! `ringway check` and `ringway schema`, as a person uses them; and the promise that the
 //! configuration, its full example and its reference name the same keys.
 
+#![allow(clippy::unwrap_used, missing_docs)]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use proptest::prelude::*;
+use ringway::model::{self, Format};
+use ringway::table::Table;
+use serde_json::{Value, json};
 
 fn root(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
@@ -66,7 +71,10 @@ fn every_fault_is_on_stderr_with_its_line() {
     let lines: Vec<_> = text(&output.stderr).lines().collect();
     let path = file.path();
     let unknown = format!("{path}:4: $.routes[0].upstrem: unknown key \"upstrem\"; did you mean");
-    assert!(lines.iter().any(|line| line.starts_with(&unknown)), "{lines:#?}");
+    assert!(
+        lines.iter().any(|line| line.starts_with(&unknown)),
+        "{lines:#?}"
+    );
     let rooted = format!("{path}:5: $.routes[1].path: a path starts with '/'; write \"/a\"");
     assert!(lines.contains(&rooted.as_str()), "{lines:#?}");
 }
@@ -78,18 +86,32 @@ fn a_warning_does_not_change_the_exit_status() {
     let output = ringway(&["check", file.path()]);
     assert_eq!(output.status.code(), Some(0));
     let warning = ": warning: $.access_log.path: the folder /nonexistent does not exist";
-    assert!(text(&output.stderr).contains(warning), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains(warning),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 #[test]
 fn a_file_that_cannot_be_read_is_said_plainly() {
     for (file, sentence) in [
-        ("/nonexistent/a.yaml", "/nonexistent/a.yaml: No such file or directory"),
-        ("Cargo.toml", "Cargo.toml: a configuration file ends in .json, .yaml or .yml"),
+        (
+            "/nonexistent/a.yaml",
+            "/nonexistent/a.yaml: No such file or directory",
+        ),
+        (
+            "Cargo.toml",
+            "Cargo.toml: a configuration file ends in .json, .yaml or .yml",
+        ),
     ] {
         let output = ringway(&["check", file]);
         assert_eq!(output.status.code(), Some(1));
-        assert!(text(&output.stderr).starts_with(sentence), "{}", text(&output.stderr));
+        assert!(
+            text(&output.stderr).starts_with(sentence),
+            "{}",
+            text(&output.stderr)
+        );
     }
 }
 
@@ -122,7 +144,10 @@ fn the_full_example_and_the_reference_have_every_key() {
     let docs = std::fs::read_to_string(root("docs/configuration.md")).unwrap();
     for place in &known {
         let key = place.rsplit('.').next().unwrap();
-        assert!(docs.contains(&format!("| `{key}` |")), "{place} is not in the reference");
+        assert!(
+            docs.contains(&format!("| `{key}` |")),
+            "{place} is not in the reference"
+        );
     }
 }
 
@@ -162,7 +187,8 @@ fn keys_of_value(value: &Value, place: &str, keys: &mut BTreeSet<String>) {
         }
         Value::Array(list) => {
             let place = format!("{place}[]");
-            list.iter().for_each(|value| keys_of_value(value, &place, keys));
+            list.iter()
+                .for_each(|value| keys_of_value(value, &place, keys));
         }
         _ => {}
     }
@@ -170,7 +196,9 @@ fn keys_of_value(value: &Value, place: &str, keys: &mut BTreeSet<String>) {
 
 fn keys_of_schema(part: &Value, schema: &Value, place: &str, keys: &mut BTreeSet<String>) {
     if let Some(reference) = part["$ref"].as_str() {
-        let part = schema.pointer(reference.strip_prefix('#').unwrap()).unwrap();
+        let part = schema
+            .pointer(reference.strip_prefix('#').unwrap())
+            .unwrap();
         keys_of_schema(part, schema, place, keys);
     }
     for branch in part["anyOf"].as_array().into_iter().flatten() {
@@ -184,4 +212,66 @@ fn keys_of_schema(part: &Value, schema: &Value, place: &str, keys: &mut BTreeSet
         keys_of_schema(value, schema, &place, keys);
         keys.insert(place);
     }
+}
+
+proptest! {
+    /// `check` must refuse whatever the table cannot run, so that `run` starts with what it takes.
+    #[test]
+    fn what_check_takes_the_table_compiles(route in route()) {
+        let document = json!({
+            "listeners": [{"port": 80}],
+            "upstreams": [{"name": "app", "servers": [{"address": "127.0.0.1", "port": 1}]}],
+            "routes": [route],
+        });
+        if let Ok(loaded) = model::read(&document.to_string(), Format::Json, "config") {
+            let config = loaded.config;
+            let table = Table::compile(&config.routes, &config.upstreams);
+            prop_assert!(table.is_ok(), "{}: {}", route, table.err().unwrap());
+        }
+    }
+}
+
+/// Routes that are right in part: one of each set of keys, with values from both sides of the line.
+fn route() -> impl Strategy<Value = Value> {
+    let text = prop::collection::vec(
+        prop::sample::select(vec![
+            "/", "a", "b", "{id}", "{rest*}", "{rest}", "{host}", "{path}", "{query}", "%61",
+            "%2F", ".", "..", "*", ":", "é", "\n", " ", "(?<id>x)", "(", ")", "https://", "?", "#",
+            "[::1]",
+        ]),
+        0..6,
+    );
+    let text = text.prop_map(|pieces| pieces.concat()).boxed();
+    let path = prop_oneof![
+        text.clone(),
+        text.clone().prop_map(|text| format!("/{text}"))
+    ]
+    .boxed();
+    let matcher = prop::sample::select(vec!["path", "path_prefix", "path_template", "path_regex"]);
+    let action = prop_oneof![
+        Just(json!({"upstream": "app"})),
+        path.clone()
+            .prop_map(|to| json!({"upstream": "app", "rewrite_template": to})),
+        (path.clone(), path.clone()).prop_map(|(from, to)| {
+            json!({"upstream": "app", "rewrite_pattern": from, "rewrite_replacement": to})
+        }),
+        path.clone().prop_map(|to| json!({"redirect": {"to": to}})),
+        (text.clone(), text.clone(), text.clone()).prop_map(|(name, value, body)| {
+            json!({"respond": {"headers": {name: value}, "body": body}})
+        }),
+    ];
+    let host = prop::option::of(text.clone());
+    let condition = prop::option::of((text.clone(), text.clone(), any::<bool>()));
+    (matcher, path, action, host, condition).prop_map(|(matcher, path, action, host, condition)| {
+        let mut route = action;
+        route[matcher] = Value::from(path);
+        if let Some(host) = host {
+            route["host"] = Value::from(host);
+        }
+        if let Some((name, value, is_regex)) = condition {
+            let key = if is_regex { "regex" } else { "value" };
+            route["headers"] = json!([{"name": name, key: value}]);
+        }
+        route
+    })
 }

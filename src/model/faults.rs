@@ -185,7 +185,12 @@ pub(crate) fn nearest<'a>(
     known
         .into_iter()
         .filter(|word| word.len() <= COMPARED_MAX)
-        .map(|word| (strsim::jaro_winkler(&given, &word.to_ascii_lowercase()), word))
+        .map(|word| {
+            (
+                strsim::jaro_winkler(&given, &word.to_ascii_lowercase()),
+                word,
+            )
+        })
         .filter(|(likeness, _)| *likeness >= 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, word)| word)

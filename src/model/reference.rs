@@ -52,13 +52,20 @@ fn collect(place: &str, part: &'static Value, sections: &mut Vec<Section>) {
         part,
     });
     for (key, value) in keys {
-        let inside = if place.is_empty() { key.clone() } else { format!("{place}.{key}") };
+        let inside = if place.is_empty() {
+            key.clone()
+        } else {
+            format!("{place}.{key}")
+        };
         collect(&inside, value, sections);
     }
 }
 
 fn branches(part: &'static Value) -> impl Iterator<Item = &'static Value> {
-    part.get("anyOf").and_then(Value::as_array).into_iter().flatten()
+    part.get("anyOf")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
 }
 
 fn print(section: &Section, sections: &[Section], text: &mut String) {
@@ -123,7 +130,10 @@ fn anchor(heading: &str) -> String {
 }
 
 fn paragraphs(part: &Value) -> String {
-    let text = part.get("description").and_then(Value::as_str).unwrap_or_default();
+    let text = part
+        .get("description")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     text.split("\n\n")
         .map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "))
         .collect::<Vec<_>>()
@@ -133,7 +143,9 @@ fn paragraphs(part: &Value) -> String {
 /// What a key means, on one line; the words of a choice with what each means.
 fn meaning(value: &'static Value) -> String {
     let mut text = paragraphs(value).replace("\n\n", " ");
-    let words = schema::resolve(value).get("oneOf").and_then(Value::as_array);
+    let words = schema::resolve(value)
+        .get("oneOf")
+        .and_then(Value::as_array);
     for word in words.into_iter().flatten() {
         if let Some(name) = word.get("const").and_then(Value::as_str) {
             let _ = write!(text, "<br>`{name}`: {}", paragraphs(word));
@@ -159,7 +171,10 @@ fn kind(value: &'static Value, sections: &[Section]) -> String {
     if let Some(expect) = expect.and_then(Value::as_str) {
         return expect.to_owned();
     }
-    if let Some(section) = sections.iter().find(|section| std::ptr::eq(section.part, part)) {
+    if let Some(section) = sections
+        .iter()
+        .find(|section| std::ptr::eq(section.part, part))
+    {
         let heading = heading(section, sections);
         return format!("[object](#{})", anchor(&heading));
     }

@@ -1,6 +1,10 @@
 //! Whole documents: every fault of a text at once, with its line; and what is read back of
 //! anything that can be declared.
 
+#![allow(clippy::unwrap_used)]
+
+use std::sync::OnceLock;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -16,7 +20,11 @@ fn faults(text: &str, format: Format) -> Faults {
 }
 
 fn lines(text: &str, format: Format) -> Vec<String> {
-    faults(text, format).to_string().lines().map(str::to_owned).collect()
+    faults(text, format)
+        .to_string()
+        .lines()
+        .map(str::to_owned)
+        .collect()
 }
 
 const START: &str = "listeners: [{port: 80}]\n";
@@ -78,8 +86,10 @@ fn keys_that_are_given_twice_are_faults() {
     let json = "{\"listeners\": [{\"port\": 80}],\n\"dns\": {},\n\"dns\": {}}";
     assert_eq!(
         lines(yaml, Format::Yaml),
-        ["config:4: $.timeouts.idle_ms: this key is given more than once, first on line 3; \
-          keep one of them"]
+        [
+            "config:4: $.timeouts.idle_ms: this key is given more than once, first on line 3; \
+          keep one of them"
+        ]
     );
     assert_eq!(
         lines(json, Format::Json),
@@ -90,45 +100,108 @@ fn keys_that_are_given_twice_are_faults() {
 #[test]
 fn each_kind_of_mistake_has_its_sentence() {
     for (section, sentence) in [
-        ("workers: many", "\"many\" is not what belongs here; write \"auto\", a count, or a list"),
-        ("workers: []", "$.workers: the list is empty; give at least one"),
-        ("workers: [a]", "$.workers[0]: \"a\" is a text, where a whole number belongs"),
-        ("workers: 1.5", "write \"auto\", a count, or a list of core numbers"),
+        (
+            "workers: many",
+            "\"many\" is not what belongs here; write \"auto\", a count, or a list",
+        ),
+        (
+            "workers: []",
+            "$.workers: the list is empty; give at least one",
+        ),
+        (
+            "workers: [a]",
+            "$.workers[0]: \"a\" is a text, where a whole number belongs",
+        ),
+        (
+            "workers: 1.5",
+            "write \"auto\", a count, or a list of core numbers",
+        ),
         (
             "timeouts: {idle_ms: \"500\"}",
             "\"500\" is a text, where a whole number belongs; write 500, without quotes",
         ),
-        ("timeouts: {idle_ms: 5s}", "write a whole number, without quotes"),
-        ("timeouts: {idle_ms: 1.5}", "1.5 is no whole number, where a whole number belongs"),
+        (
+            "timeouts: {idle_ms: 5s}",
+            "write a whole number, without quotes",
+        ),
+        (
+            "timeouts: {idle_ms: 1.5}",
+            "1.5 is no whole number, where a whole number belongs",
+        ),
         ("timeouts: {idle_ms: 0}", "0 is too small; the least is 1"),
         ("timeouts: {idle_ms: -1}", "-1 is too small; the least is 1"),
-        ("timeouts: {idle_ms: 99999999999999999999999}", "is too large; the most is 2592000000"),
-        ("timeouts: 5", "5 is a number, where an object belongs; its keys are idle_ms, header_ms"),
+        (
+            "timeouts: {idle_ms: 99999999999999999999999}",
+            "is too large; the most is 2592000000",
+        ),
+        (
+            "timeouts: 5",
+            "5 is a number, where an object belongs; its keys are idle_ms, header_ms",
+        ),
         ("timeouts: []", "this is a list, where an object belongs"),
-        ("http: {merge_slashes: \"yes\"}", "write true, without quotes"),
+        (
+            "http: {merge_slashes: \"yes\"}",
+            "write true, without quotes",
+        ),
         ("http: {merge_slashes: off}", "write false, without quotes"),
         ("http: {underscores: dorp}", "did you mean \"drop\"?"),
-        ("http: {underscores: 7}", "7 is not one of the known words; write \"drop\", \"forward\""),
-        ("admin: {address: localhost}", "\"localhost\" is not an IP address; write one such as"),
-        ("forwarded: {trusted: [10.0.0.1]}", "is not a network; write \"10.0.0.1/32\""),
-        ("forwarded: {trusted: 10.0.0.0/8}", "write a list: [\"10.0.0.0/8\"]"),
+        (
+            "http: {underscores: 7}",
+            "7 is not one of the known words; write \"drop\", \"forward\"",
+        ),
+        (
+            "admin: {address: localhost}",
+            "\"localhost\" is not an IP address; write one such as",
+        ),
+        (
+            "forwarded: {trusted: [10.0.0.1]}",
+            "is not a network; write \"10.0.0.1/32\"",
+        ),
+        (
+            "forwarded: {trusted: 10.0.0.0/8}",
+            "write a list: [\"10.0.0.0/8\"]",
+        ),
         ("access_log: {path: 1}", "write it in quotes: \"1\""),
-        ("access_log: {path: \"\"}", "the text is empty; write something"),
-        ("admin: {api_key: {enw: A}}", "write a text, {env: NAME} or {file: PATH}"),
+        (
+            "access_log: {path: \"\"}",
+            "the text is empty; write something",
+        ),
+        (
+            "admin: {api_key: {enw: A}}",
+            "write a text, {env: NAME} or {file: PATH}",
+        ),
         ("upstreams: {name: a}", "put a \"-\" before each element"),
-        ("upstreams: [{name: a}]", "the key \"servers\" is missing; add it (who answers)"),
-        ("upstreams: [a]", "\"a\" is a text, where an object belongs; its keys are name, servers"),
+        (
+            "upstreams: [{name: a}]",
+            "the key \"servers\" is missing; add it (who answers)",
+        ),
+        (
+            "upstreams: [a]",
+            "\"a\" is a text, where an object belongs; its keys are name, servers",
+        ),
         (
             "routes: [{path: /, respond: {body: 5}}]",
             "$.routes[0].respond.body: 5 is a number, where a text belongs",
         ),
-        ("routes: [{path: /, respond: {headers: {a: }}}]", "respond.headers.a: has no value"),
-        ("routs:", "config:2: $.routs: unknown key \"routs\"; did you mean \"routes\"?"),
-        ("zzz: 1", "unknown key \"zzz\"; the keys here are listeners, workers, timeouts"),
+        (
+            "routes: [{path: /, respond: {headers: {a: }}}]",
+            "respond.headers.a: has no value",
+        ),
+        (
+            "routs:",
+            "config:2: $.routs: unknown key \"routs\"; did you mean \"routes\"?",
+        ),
+        (
+            "zzz: 1",
+            "unknown key \"zzz\"; the keys here are listeners, workers, timeouts",
+        ),
         ("a: [", "this is not valid YAML"),
     ] {
         let said = said(section);
-        assert!(said.contains(sentence), "expected {sentence:?} of {section}\nsaid: {said}");
+        assert!(
+            said.contains(sentence),
+            "expected {sentence:?} of {section}\nsaid: {said}"
+        );
         assert_eq!(said.lines().count(), 1, "of {section}\nsaid: {said}");
     }
 }
@@ -143,16 +216,30 @@ fn a_section_without_a_value_has_its_defaults() {
 
 #[test]
 fn an_empty_document_needs_a_listener() {
-    assert_eq!(serde_json::from_str::<Config>("{}").unwrap(), Config::default());
-    for (text, format) in [("{}", Format::Json), ("", Format::Yaml), ("# x\n", Format::Yaml)] {
+    assert_eq!(
+        serde_json::from_str::<Config>("{}").unwrap(),
+        Config::default()
+    );
+    for (text, format) in [
+        ("{}", Format::Json),
+        ("", Format::Yaml),
+        ("# x\n", Format::Yaml),
+    ] {
         let said = faults(text, format).to_string();
-        assert!(said.contains("add one: listeners: [{address: 127.0.0.1"), "{said}");
+        assert!(
+            said.contains("add one: listeners: [{address: 127.0.0.1"),
+            "{said}"
+        );
     }
 }
 
 #[test]
 fn what_is_no_object_is_no_configuration() {
-    for (text, format) in [("[]", Format::Json), ("null", Format::Json), ("- a\n", Format::Yaml)] {
+    for (text, format) in [
+        ("[]", Format::Json),
+        ("null", Format::Json),
+        ("- a\n", Format::Yaml),
+    ] {
         let said = faults(text, format).to_string();
         assert!(said.contains("an object belongs"), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");
@@ -176,8 +263,14 @@ fn a_file_is_read_by_its_extension() {
     assert!(matches!(write("a.toml", b""), Err(LoadError::Format(_))));
     assert!(matches!(write("a", b""), Err(LoadError::Format(_))));
     assert!(matches!(write("b.json", b"\xFF"), Err(LoadError::Utf8(_))));
-    assert!(matches!(write("c.json", START.as_bytes()), Err(LoadError::Faults(_))));
-    assert!(matches!(load(&folder.join("none.json")), Err(LoadError::Read(..))));
+    assert!(matches!(
+        write("c.json", START.as_bytes()),
+        Err(LoadError::Faults(_))
+    ));
+    assert!(matches!(
+        load(&folder.join("none.json")),
+        Err(LoadError::Read(..))
+    ));
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
@@ -192,7 +285,10 @@ fn every_loaded_route_has_an_id() {
 fn the_number_of_faults_is_bounded() {
     let routes = "{\"x\": 1},".repeat(5_000);
     let text = format!("{{\"routes\": [{}]}}", routes.trim_end_matches(','));
-    assert_eq!(faults(&text, Format::Json).list.len(), super::faults::FAULTS_MAX);
+    assert_eq!(
+        faults(&text, Format::Json).list.len(),
+        super::faults::FAULTS_MAX
+    );
 }
 
 fn word() -> impl Strategy<Value = String> {
@@ -255,7 +351,12 @@ prop_compose! {
 
 fn server() -> impl Strategy<Value = Server> {
     let unix = prop::option::of(text().prop_map(std::path::PathBuf::from));
-    let parts = (prop::option::of(text()), prop::option::of(1..=u16::MAX), unix, any::<u16>());
+    let parts = (
+        prop::option::of(text()),
+        prop::option::of(1..=u16::MAX),
+        unix,
+        any::<u16>(),
+    );
     parts.prop_map(|(address, port, unix, weight)| Server {
         address,
         port,
@@ -290,9 +391,13 @@ prop_compose! {
 
 /// A right document, to be spoilt.
 fn full() -> Value {
-    let text = include_str!("../../config/full.yaml");
-    let config = read(text, Format::Yaml, "full").unwrap().config;
-    serde_json::to_value(config).unwrap()
+    static FULL: OnceLock<Value> = OnceLock::new();
+    let read_full = || {
+        let text = include_str!("../../config/full.yaml");
+        let config = read(text, Format::Yaml, "full").unwrap().config;
+        serde_json::to_value(config).unwrap()
+    };
+    FULL.get_or_init(read_full).clone()
 }
 
 /// Values that are wrong in many places, and right in some.
@@ -305,8 +410,10 @@ fn odd() -> impl Strategy<Value = Value> {
         any::<f64>().prop_map(Value::from),
         any::<bool>().prop_map(Value::from),
         text().prop_map(Value::from),
-        prop::sample::select(vec!["/{a", "*.", "a:b", "/a//b", "(", "{}", "auto", "/\r\n"])
-            .prop_map(Value::from),
+        prop::sample::select(vec![
+            "/{a", "*.", "a:b", "/a//b", "(", "{}", "auto", "/\r\n"
+        ])
+        .prop_map(Value::from),
         (word(), text()).prop_map(|(key, value)| json!({key: [value]})),
     ]
 }

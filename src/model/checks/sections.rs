@@ -71,7 +71,10 @@ fn trailers(config: &Config, report: &mut Report) {
         } else if trailer::is_forbidden(name.as_bytes()) {
             report.fault(
                 place,
-                format!("{} must not come in a trailer (RFC 9110 §6.5.1)", quoted(name)),
+                format!(
+                    "{} must not come in a trailer (RFC 9110 §6.5.1)",
+                    quoted(name)
+                ),
                 "remove it",
             );
         }
@@ -91,7 +94,11 @@ fn forwarded(config: &Config, report: &mut Report) {
 }
 
 fn access_log(config: &Config, report: &mut Report) {
-    let path = config.access_log.path.as_deref().and_then(|path| path.to_str());
+    let path = config
+        .access_log
+        .path
+        .as_deref()
+        .and_then(|path| path.to_str());
     if let Some(what) = path.and_then(control_character) {
         report.fault(
             "$.access_log.path",
@@ -129,7 +136,11 @@ fn admin(config: &Config, report: &mut Report) {
             "add api_key: {env: RINGWAY_API_KEY}, or write enabled: false",
         );
     }
-    if config.listeners.iter().any(|listener| listener.port == admin.port) {
+    if config
+        .listeners
+        .iter()
+        .any(|listener| listener.port == admin.port)
+    {
         report.fault(
             "$.admin.port",
             format!("{} is the port of a listener too", admin.port),
@@ -139,7 +150,10 @@ fn admin(config: &Config, report: &mut Report) {
     if !admin.address.is_loopback() {
         report.warn(
             "$.admin.address",
-            format!("{} may be reached from other machines, without encryption", admin.address),
+            format!(
+                "{} may be reached from other machines, without encryption",
+                admin.address
+            ),
             "write 127.0.0.1, or see that a firewall keeps others out",
         );
     }

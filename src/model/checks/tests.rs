@@ -1,5 +1,7 @@
 //! Each test gives faulty declarations and the sentence that must be said about each.
 
+#![allow(clippy::unwrap_used)]
+
 use serde_json::{Value, json};
 
 use crate::model::document::Format;
@@ -28,7 +30,10 @@ fn said(parts: Value) -> String {
 fn assert_said(parts: Value, sentences: &[&str]) {
     let said = said(parts.clone());
     for sentence in sentences {
-        assert!(said.contains(sentence), "expected {sentence:?} of {parts}\nsaid: {said}");
+        assert!(
+            said.contains(sentence),
+            "expected {sentence:?} of {parts}\nsaid: {said}"
+        );
     }
     let count = said.lines().count();
     assert_eq!(count, sentences.len(), "of {parts}\nsaid: {said}");
@@ -59,7 +64,10 @@ fn a_right_configuration_is_taken_in_silence() {
 #[test]
 fn listeners() {
     let one = json!({"address": "127.0.0.1", "port": 8080});
-    assert_said(json!({"listeners": []}), &["$.listeners: there is no listener"]);
+    assert_said(
+        json!({"listeners": []}),
+        &["$.listeners: there is no listener"],
+    );
     assert_said(
         json!({"listeners": [one, one]}),
         &["$.listeners[1].port: $.listeners[0] listens on 127.0.0.1:8080 already"],
@@ -81,7 +89,10 @@ fn sections_agree_with_themselves() {
         json!({"dns": {"min_ttl_ms": 70_000}}),
         &["$.dns.min_ttl_ms: 70000 is more than max_ttl_ms, which is 60000"],
     );
-    assert_said(json!({"workers": [0, 1, 0]}), &["$.workers[2]: core 0 is listed twice"]);
+    assert_said(
+        json!({"workers": [0, 1, 0]}),
+        &["$.workers[2]: core 0 is listed twice"],
+    );
     assert_said(json!({"workers": [0, 1]}), &[]);
     assert_said(
         json!({"http": {"allowed_trailers": ["grpc-status", "a b", "Content-Length"]}}),
@@ -119,7 +130,13 @@ fn the_admin_listener_is_kept_apart() {
 
 #[test]
 fn a_key_is_never_shown() {
-    for key in [json!("hunter 2"), json!("(secret)"), json!(4711), json!(["hunter 2"]), json!("")] {
+    for key in [
+        json!("hunter 2"),
+        json!("(secret)"),
+        json!(4711),
+        json!(["hunter 2"]),
+        json!(""),
+    ] {
         let said = said(json!({"admin": {"enabled": true, "api_key": key}}));
         assert!(said.contains("$.admin.api_key: "), "{said}");
         assert!(!said.contains("hunter") && !said.contains("4711"), "{said}");
@@ -138,33 +155,66 @@ fn upstream_names_are_unique() {
 #[test]
 fn servers_have_one_address() {
     for (one, sentence) in [
-        (json!({}), "$.upstreams[0].servers[0]: the server has neither an address nor a unix"),
+        (
+            json!({}),
+            "$.upstreams[0].servers[0]: the server has neither an address nor a unix",
+        ),
         (json!({"port": 1}), "neither"),
         (
             json!({"address": "a", "port": 1, "unix": "/a"}),
             "servers[0]: the server has both an address and a unix socket",
         ),
-        (json!({"unix": "/a", "port": 1}), "servers[0].port: a port belongs to an address"),
-        (json!({"address": "10.0.0.1"}), "servers[0]: the server has an address but no port"),
-        (json!({"unix": "a/b"}), "servers[0].unix: \"a/b\" is not an absolute path"),
-        (json!({"unix": format!("/{}", "a".repeat(103))}), "the path has 104 bytes"),
+        (
+            json!({"unix": "/a", "port": 1}),
+            "servers[0].port: a port belongs to an address",
+        ),
+        (
+            json!({"address": "10.0.0.1"}),
+            "servers[0]: the server has an address but no port",
+        ),
+        (
+            json!({"unix": "a/b"}),
+            "servers[0].unix: \"a/b\" is not an absolute path",
+        ),
+        (
+            json!({"unix": format!("/{}", "a".repeat(103))}),
+            "the path has 104 bytes",
+        ),
         (json!({"unix": "/a\u{0}b"}), "the path contains a NUL"),
-        (json!({"address": "a\r\nb", "port": 1}), "the address contains a carriage return"),
+        (
+            json!({"address": "a\r\nb", "port": 1}),
+            "the address contains a carriage return",
+        ),
         (
             json!({"address": "http://app:80/", "port": 1}),
             "\"http://app:80/\" is a URL; write the host alone: \"app\"",
         ),
-        (json!({"address": "[::1]", "port": 1}), "has brackets; write \"::1\""),
+        (
+            json!({"address": "[::1]", "port": 1}),
+            "has brackets; write \"::1\"",
+        ),
         (
             json!({"address": "app:81", "port": 1}),
             "has a port in it; write address: app and port: 81",
         ),
-        (json!({"address": "10.0.0.256", "port": 1}), "is neither an IP address nor a DNS name"),
-        (json!({"address": "a..b", "port": 1}), "is neither an IP address nor a DNS name"),
-        (json!({"address": "-a", "port": 1}), "is neither an IP address nor a DNS name"),
+        (
+            json!({"address": "10.0.0.256", "port": 1}),
+            "is neither an IP address nor a DNS name",
+        ),
+        (
+            json!({"address": "a..b", "port": 1}),
+            "is neither an IP address nor a DNS name",
+        ),
+        (
+            json!({"address": "-a", "port": 1}),
+            "is neither an IP address nor a DNS name",
+        ),
     ] {
         let said = said(server(one.clone()));
-        assert!(said.contains(sentence), "expected {sentence:?} of {one}\nsaid: {said}");
+        assert!(
+            said.contains(sentence),
+            "expected {sentence:?} of {one}\nsaid: {said}"
+        );
     }
     for one in [
         json!({"unix": format!("/{}", "a".repeat(102))}),
@@ -207,12 +257,18 @@ fn routes_name_an_upstream_that_exists() {
 
 #[test]
 fn routes_have_one_matcher_and_one_action() {
-    assert_said(route(json!({"path": null})), &["$.routes[0]: the route has no path to match"]);
+    assert_said(
+        route(json!({"path": null})),
+        &["$.routes[0]: the route has no path to match"],
+    );
     assert_said(
         route(json!({"path_prefix": "/"})),
         &["$.routes[0]: the route has path_prefix and path at once"],
     );
-    assert_said(route(json!({"upstream": null})), &["$.routes[0]: the route does nothing"]);
+    assert_said(
+        route(json!({"upstream": null})),
+        &["$.routes[0]: the route does nothing"],
+    );
     assert_said(
         route(json!({"respond": {}})),
         &["$.routes[0]: the route has upstream and respond at once"],
@@ -232,7 +288,10 @@ fn paths_can_be_matched() {
         ("/%61", "write \"/a\""),
         ("/%2f", "encoded slash"),
         ("/é", "percent-encode it"),
-        ("/{id}", "braces are plain text here, and a path has none; write path_template: \"/{id}\""),
+        (
+            "/{id}",
+            "braces are plain text here, and a path has none; write path_template: \"/{id}\"",
+        ),
     ] {
         assert_said(route(json!({"path": path})), &[sentence]);
     }
@@ -263,12 +322,18 @@ fn templates_are_well_formed() {
 #[test]
 fn regular_expressions_compile_within_their_size() {
     for (pattern, sentence) in [
-        ("/(a", "$.routes[0].path_regex: the regular expression is not valid: unclosed group"),
+        (
+            "/(a",
+            "$.routes[0].path_regex: the regular expression is not valid: unclosed group",
+        ),
         ("a)|(b", "is not valid: unopened group"),
         ("(?x)a # (", "is not valid"),
         (r"(\w{500}){500}", "takes more than 1048576 bytes"),
     ] {
-        assert_said(route(json!({"path": null, "path_regex": pattern})), &[sentence]);
+        assert_said(
+            route(json!({"path": null, "path_regex": pattern})),
+            &[sentence],
+        );
     }
     assert_said(
         route(json!({"headers": [{"name": "a", "regex": "["}]})),
@@ -284,9 +349,15 @@ fn conditions_can_be_met() {
     );
     assert_said(
         route(json!({"headers": [{"name": "a b"}, {"name": "c", "value": "x\n"}]})),
-        &["headers[0].name: \"a b\" is not the name of a field", "headers[1].value: no field has"],
+        &[
+            "headers[0].name: \"a b\" is not the name of a field",
+            "headers[1].value: no field has",
+        ],
     );
-    assert_said(route(json!({"query": [{"name": "a b", "value": "x\n"}]})), &[]);
+    assert_said(
+        route(json!({"query": [{"name": "a b", "value": "x\n"}]})),
+        &[],
+    );
 }
 
 #[test]
@@ -304,11 +375,20 @@ fn methods_are_methods() {
 #[test]
 fn hosts_can_be_matched() {
     for (host, sentence) in [
-        ("Example.COM", "lower case, without a dot at the end; write \"example.com\""),
+        (
+            "Example.COM",
+            "lower case, without a dot at the end; write \"example.com\"",
+        ),
         ("*.Example.com", "write \"*.example.com\""),
         ("example.com.", "write \"example.com\""),
-        ("example.com:80", "a host has no port here; it matches every port; write \"example.com\""),
-        ("https://example.com/a", "this is a URL; write the host alone: \"example.com\""),
+        (
+            "example.com:80",
+            "a host has no port here; it matches every port; write \"example.com\"",
+        ),
+        (
+            "https://example.com/a",
+            "this is a URL; write the host alone: \"example.com\"",
+        ),
         ("a*.com", "'*' stands only for whole names in front"),
         ("*", "'*' stands only for whole names in front"),
         ("a..b", "empty label"),
@@ -318,7 +398,13 @@ fn hosts_can_be_matched() {
     ] {
         assert_said(route(json!({"host": host})), &[sentence]);
     }
-    for host in ["example.com", "*.example.com", "127.0.0.1", "[::1]", "localhost"] {
+    for host in [
+        "example.com",
+        "*.example.com",
+        "127.0.0.1",
+        "[::1]",
+        "localhost",
+    ] {
         assert_said(route(json!({"host": host})), &[]);
     }
 }
@@ -343,7 +429,10 @@ fn rewrites_belong_to_forwarded_requests() {
     );
     assert_said(
         route(json!({"path": "/a", "rewrite_pattern": "a", "rewrite_replacement": "/x\n"})),
-        &["rewrite_pattern: a path starts with '/'", "rewrite_replacement: the path contains a c"],
+        &[
+            "rewrite_pattern: a path starts with '/'",
+            "rewrite_replacement: the path contains a c",
+        ],
     );
 }
 
@@ -357,7 +446,10 @@ fn rewrites_use_what_was_captured() {
         template("/v2/{ids}"),
         &["$.routes[0].rewrite_template: nothing captures {ids}; did you mean {id}?"],
     );
-    assert_said(template("/v2/{x}"), &["nothing captures {x}; there are {id}, {rest}"]);
+    assert_said(
+        template("/v2/{x}"),
+        &["nothing captures {x}; there are {id}, {rest}"],
+    );
     assert_said(template("/{rest*}"), &["to use it write {rest}"]);
     assert_said(template("{id}"), &["a path starts with '/'"]);
     assert_said(template("/{id}?a"), &["contains '?'"]);
@@ -388,8 +480,14 @@ fn redirects_have_a_target_and_a_status() {
         redirect(json!({"to": "/x", "status": 304})),
         &["$.routes[0].redirect.status: 304 is not the status of a redirect"],
     );
-    assert_said(redirect(json!({"to": "/{nope}"})), &["redirect.to: nothing captures {nope}"]);
-    assert_said(redirect(json!({"to": "/a\r\nx: y"})), &["redirect.to: the target has spaces"]);
+    assert_said(
+        redirect(json!({"to": "/{nope}"})),
+        &["redirect.to: nothing captures {nope}"],
+    );
+    assert_said(
+        redirect(json!({"to": "/a\r\nx: y"})),
+        &["redirect.to: the target has spaces"],
+    );
     assert_said(
         route(json!({
             "path": null, "path_template": "/{path}", "upstream": null, "redirect": {"to": "/x"}
@@ -399,9 +497,80 @@ fn redirects_have_a_target_and_a_status() {
 }
 
 #[test]
+fn a_client_cannot_choose_where_a_redirect_leads() {
+    let redirect = |to: &str, merge_slashes: bool| {
+        let mut parts = route(json!({
+            "path": null, "path_template": "/{id}/{rest*}", "upstream": null, "redirect": {"to": to}
+        }));
+        parts["http"] = json!({"merge_slashes": merge_slashes});
+        parts
+    };
+    for (to, sentence) in [
+        (
+            "https://example.com{rest}",
+            "would become a part of the host",
+        ),
+        (
+            "https://{id}.example.com/",
+            "would become a part of the host",
+        ),
+        ("https://a@{id}/", "would become a part of the host"),
+        ("https:///x", "the target has no host"),
+        (
+            "{rest}",
+            "the target does not begin with '/', http:// or https://",
+        ),
+        (
+            "javascript:alert(1)",
+            "the target does not begin with '/', http:// or https://",
+        ),
+        ("//evil.example", "browsers read a host after that"),
+        ("/{path}", "browsers read a host after that"),
+    ] {
+        assert_said(redirect(to, true), &[sentence]);
+    }
+    for to in ["{path}", "/{rest}"] {
+        assert_said(redirect(to, true), &[]);
+        assert_said(redirect(to, false), &["browsers read a host after that"]);
+    }
+    for to in [
+        "https://example.com/{rest}",
+        "https://{host}{path}{query}",
+        "/x/{rest}{query}",
+    ] {
+        assert_said(redirect(to, false), &[]);
+    }
+}
+
+#[test]
+fn paths_have_a_bounded_size() {
+    assert_said(
+        route(json!({"path": format!("/{}", "a".repeat(8191))})),
+        &["$.routes[0].path: the path has 8192 bytes, and the most is 8191"],
+    );
+    assert_said(
+        route(json!({"path": null, "path_template": "/a".repeat(129)})),
+        &["$.routes[0].path_template: the path has 129 segments, and the most is 128"],
+    );
+    let groups: String = (0..17).map(|group| format!("(?<g{group}>a)")).collect();
+    assert_said(
+        route(json!({"path": null, "path_regex": groups})),
+        &["$.routes[0].path_regex: there are more than 16 named groups"],
+    );
+    let host = format!("{}.example.com", ["a".repeat(60).as_str(); 4].join("."));
+    assert_said(
+        route(json!({"host": host})),
+        &["the host has 255 bytes, and the most is 253"],
+    );
+}
+
+#[test]
 fn fixed_answers_can_be_sent() {
     let respond = |respond: Value| route(json!({"upstream": null, "respond": respond}));
-    assert_said(respond(json!({"headers": {"x-a": "b c"}, "body": "x"})), &[]);
+    assert_said(
+        respond(json!({"headers": {"x-a": "b c"}, "body": "x"})),
+        &[],
+    );
     assert_said(
         respond(json!({"headers": {
             "Content-Length": "1", "a b": "c", "x": "a\r\nb: c", "y": " z"
@@ -452,7 +621,10 @@ fn the_machine_is_looked_at_only_on_request() {
             json!({"access_log": {"path": "/nonexistent/log"}}),
             "$.access_log.path: the folder /nonexistent does not exist",
         ),
-        (json!({"access_log": {"path": "/"}}), "$.access_log.path: / is a folder"),
+        (
+            json!({"access_log": {"path": "/"}}),
+            "$.access_log.path: / is a folder",
+        ),
         (
             json!({"admin": {"api_key": {"env": "RINGWAY_TEST_VARIABLE_THAT_IS_NOT_SET"}}}),
             "$.admin.api_key: the environment variable",
@@ -462,7 +634,11 @@ fn the_machine_is_looked_at_only_on_request() {
         assert!(loaded.warnings.is_empty());
         let warnings = surroundings(&loaded.config);
         assert_eq!(warnings.len(), 1, "{warnings:?}");
-        assert!(warnings[0].to_string().starts_with(sentence), "{}", warnings[0]);
+        assert!(
+            warnings[0].to_string().starts_with(sentence),
+            "{}",
+            warnings[0]
+        );
     }
     assert!(surroundings(&load(json!({"access_log": {"path": "stderr"}})).config).is_empty());
     assert!(surroundings(&load(json!({"access_log": {"path": "access.log"}})).config).is_empty());
