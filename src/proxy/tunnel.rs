@@ -85,5 +85,5 @@ pub(super) async fn tunnel(
     core.counters.bytes_received.add(received.get());
     entry.sent(sent.get());
     entry.reason("tunnel");
-    After::Abort
+    After::Close
 }
