@@ -78,7 +78,9 @@ fn exchange(client: &mut TcpStream, buffer: &mut [u8]) {
     let mut filled = 0;
     let end = loop {
         filled += client.read(&mut buffer[filled..]).unwrap();
-        let head = buffer[..filled].windows(4).position(|part| part == b"\r\n\r\n");
+        let head = buffer[..filled]
+            .windows(4)
+            .position(|part| part == b"\r\n\r\n");
         if let Some(head) = head {
             break head + 4 + 1024;
         }
@@ -102,7 +104,10 @@ routes: [{{path_prefix: /a/, upstream: o, rewrite_pattern: /a/, rewrite_replacem
     );
     let config = model::read(&text, Format::Yaml, "test").unwrap().config;
     std::thread::spawn(move || {
-        boot::run(config, choice, move |addresses| ready.send(addresses[0]).unwrap()).unwrap();
+        boot::run(config, choice, move |addresses| {
+            ready.send(addresses[0]).unwrap()
+        })
+        .unwrap();
     });
     listening.recv().unwrap()
 }
@@ -126,6 +131,9 @@ fn a_warm_request_allocates_nothing() {
         COUNTING.store(false, Ordering::Relaxed);
         // Once a second the core writes the date anew: that is the clock's, not a request's.
         let allocations = ALLOCATIONS.load(Ordering::Relaxed);
-        assert!(allocations < 50, "{allocations} allocations in {REQUESTS} requests ({choice:?})");
+        assert!(
+            allocations < 50,
+            "{allocations} allocations in {REQUESTS} requests ({choice:?})"
+        );
     }
 }

@@ -40,7 +40,10 @@ fn sources() -> Vec<Source> {
             let text = std::fs::read_to_string(path).unwrap();
             let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
             let path = path.strip_prefix(root()).unwrap().display().to_string();
-            Source { path, text: text[..end].to_owned() }
+            Source {
+                path,
+                text: text[..end].to_owned(),
+            }
         })
         .collect()
 }
@@ -48,7 +51,10 @@ fn sources() -> Vec<Source> {
 /// The faults that `look` finds in the sources below `folder`, as one text.
 fn faults(folder: &str, look: impl Fn(&Source, &mut Vec<String>)) -> String {
     let mut found = Vec::new();
-    for source in sources().iter().filter(|source| source.path.starts_with(folder)) {
+    for source in sources()
+        .iter()
+        .filter(|source| source.path.starts_with(folder))
+    {
         look(source, &mut found);
     }
     found.join("\n")
@@ -67,11 +73,35 @@ fn words(folder: &'static str, words: &'static [&'static str]) -> String {
 
 #[test]
 fn the_planes_do_not_name_each_other() {
-    assert_eq!(words("src/proxy/", &["tokio", "serde_json", "crate::admin", "Mutex", "RwLock"]), "");
+    assert_eq!(
+        words(
+            "src/proxy/",
+            &["tokio", "serde_json", "crate::admin", "Mutex", "RwLock"]
+        ),
+        ""
+    );
     assert_eq!(words("src/admin/", &["monoio", "crate::proxy"]), "");
-    assert_eq!(words("src/table/", &["crate::proxy", "crate::admin", "crate::net", "tokio"]), "");
-    assert_eq!(words("src/wire/", &["crate::model", "crate::table", "crate::net", "tokio"]), "");
-    assert_eq!(words("src/model/", &["crate::table", "crate::net", "crate::epoch", "tokio"]), "");
+    assert_eq!(
+        words(
+            "src/table/",
+            &["crate::proxy", "crate::admin", "crate::net", "tokio"]
+        ),
+        ""
+    );
+    assert_eq!(
+        words(
+            "src/wire/",
+            &["crate::model", "crate::table", "crate::net", "tokio"]
+        ),
+        ""
+    );
+    assert_eq!(
+        words(
+            "src/model/",
+            &["crate::table", "crate::net", "crate::epoch", "tokio"]
+        ),
+        ""
+    );
 }
 
 #[test]
@@ -86,7 +116,16 @@ fn only_the_seam_names_the_runtime() {
 
 #[test]
 fn a_proxy_core_has_no_way_to_panic_on_purpose() {
-    let words = words("src/proxy/", &[".unwrap()", ".expect(", "panic!(", "unreachable!(", "todo!("]);
+    let words = words(
+        "src/proxy/",
+        &[
+            ".unwrap()",
+            ".expect(",
+            "panic!(",
+            "unreachable!(",
+            "todo!(",
+        ],
+    );
     assert_eq!(words, "");
 }
 
@@ -96,16 +135,28 @@ fn unsafe_stands_in_the_seam_only_and_says_why() {
         let lines: Vec<&str> = source.text.lines().collect();
         for (index, line) in lines.iter().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
-            if !(code.contains("unsafe {") || code.contains("unsafe impl") || code.contains("unsafe fn"))
+            if !(code.contains("unsafe {")
+                || code.contains("unsafe impl")
+                || code.contains("unsafe fn"))
             {
                 continue;
             }
             if !source.path.starts_with("src/net/") {
-                found.push(format!("{}:{}: unsafe outside of net/", source.path, index + 1));
+                found.push(format!(
+                    "{}:{}: unsafe outside of net/",
+                    source.path,
+                    index + 1
+                ));
             }
-            let said = lines[index.saturating_sub(8)..index].iter().any(|l| l.contains("SAFETY"));
+            let said = lines[index.saturating_sub(8)..index]
+                .iter()
+                .any(|l| l.contains("SAFETY"));
             if !said && !code.contains("unsafe fn") {
-                found.push(format!("{}:{}: unsafe without SAFETY", source.path, index + 1));
+                found.push(format!(
+                    "{}:{}: unsafe without SAFETY",
+                    source.path,
+                    index + 1
+                ));
             }
         }
     });
@@ -143,16 +194,26 @@ fn files_functions_and_lines_are_short() {
 
 fn is_function(line: &str) -> bool {
     let line = line.trim_start();
-    let line = line.strip_prefix("pub(super) ").or_else(|| line.strip_prefix("pub ")).unwrap_or(line);
+    let line = line
+        .strip_prefix("pub(super) ")
+        .or_else(|| line.strip_prefix("pub "))
+        .unwrap_or(line);
     let line = line.strip_prefix("async ").unwrap_or(line);
     line.starts_with("fn ")
 }
 
 #[test]
 fn nothing_is_left_open() {
-    let marks = ["TO".to_owned() + "DO", "FIX".to_owned() + "ME", "todo!".to_owned() + "("];
+    let marks = [
+        "TO".to_owned() + "DO",
+        "FIX".to_owned() + "ME",
+        "todo!".to_owned() + "(",
+    ];
     let found = faults("src/", |source, found| {
-        for mark in marks.iter().filter(|mark| source.text.contains(mark.as_str())) {
+        for mark in marks
+            .iter()
+            .filter(|mark| source.text.contains(mark.as_str()))
+        {
             found.push(format!("{}: {mark}", source.path));
         }
     });

@@ -45,9 +45,14 @@ impl Discovery {
 
     /// Asks for every name in the table; gives what is known within a few seconds.
     pub(super) async fn first(&mut self, table: &Table) -> Vec<Change> {
-        let names: Vec<String> = table.server_names().map(|(name, _)| name.to_owned()).collect();
+        let names: Vec<String> = table
+            .server_names()
+            .map(|(name, _)| name.to_owned())
+            .collect();
         let count = names.len();
-        names.into_iter().for_each(|name| self.ask(name, Duration::ZERO));
+        names
+            .into_iter()
+            .for_each(|name| self.ask(name, Duration::ZERO));
         let mut changes = Vec::new();
         let all = async {
             while changes.len() < count {
@@ -73,7 +78,10 @@ impl Discovery {
             match answer.addresses {
                 Some(addresses) if self.known.get(&answer.name) != Some(&addresses) => {
                     self.known.insert(answer.name.clone(), addresses.clone());
-                    return Change::Resolve { name: answer.name, addresses };
+                    return Change::Resolve {
+                        name: answer.name,
+                        addresses,
+                    };
                 }
                 _ => {}
             }
@@ -81,22 +89,34 @@ impl Discovery {
     }
 
     fn ask(&mut self, name: String, wait: Duration) {
-        let Some(resolver) = self.resolver.clone() else { return };
+        let Some(resolver) = self.resolver.clone() else {
+            return;
+        };
         let least = Duration::from_millis(self.limits.min_ttl_ms);
         let most = Duration::from_millis(self.limits.max_ttl_ms.max(self.limits.min_ttl_ms));
         self.asking.spawn_local(async move {
             tokio::time::sleep(wait).await;
             match resolver.lookup_ip(name.as_str()).await {
                 Ok(found) => {
-                    let ttl = found.valid_until().saturating_duration_since(Instant::now());
+                    let ttl = found
+                        .valid_until()
+                        .saturating_duration_since(Instant::now());
                     let mut addresses: Vec<IpAddr> = found.iter().collect();
                     addresses.sort_unstable();
                     let valid_until = Instant::now() + ttl.clamp(least, most);
-                    Answer { name, addresses: Some(addresses), valid_until }
+                    Answer {
+                        name,
+                        addresses: Some(addresses),
+                        valid_until,
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(message = "a server name cannot be resolved", name, %error);
-                    Answer { name, addresses: None, valid_until: Instant::now() + least }
+                    Answer {
+                        name,
+                        addresses: None,
+                        valid_until: Instant::now() + least,
+                    }
                 }
             }
         });

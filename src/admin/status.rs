@@ -14,7 +14,11 @@ impl Control {
             state.insert("core".into(), json!(core));
             state.insert("driver".into(), json!(self.driver));
             state.insert("epoch".into(), json!(epoch));
-            state.extend(counters.each().map(|(name, value)| (name.to_owned(), json!(value))));
+            state.extend(
+                counters
+                    .each()
+                    .map(|(name, value)| (name.to_owned(), json!(value))),
+            );
             Value::Object(state)
         })
         .collect()

@@ -46,7 +46,9 @@ pub enum BootError {
     #[error("{0}")]
     Compile(#[from] CompileError),
     /// A core was named that this process may not use.
-    #[error("core {core} cannot be used: this process may use {usable}; change workers or admin.core")]
+    #[error(
+        "core {core} cannot be used: this process may use {usable}; change workers or admin.core"
+    )]
     NoSuchCore {
         /// The core.
         core: usize,
@@ -90,13 +92,25 @@ pub fn run(
     let cores = Cores::plan(&config)?;
     let driver = probe(choice)?;
     let table = Table::compile(&config.routes, &config.upstreams)?;
-    let first = Arc::new(Snapshot { epoch: 1, table, settings: Settings::of(&config) });
+    let first = Arc::new(Snapshot {
+        epoch: 1,
+        table,
+        settings: Settings::of(&config),
+    });
     let (addresses, listeners) = bind_all(&config, driver, cores.workers.len())?;
     let (log_lines, log) = log::open(&config.access_log, cores.workers.len())?;
     let acknowledged = Arc::new(admin::Acknowledged::default());
     let (publisher, mailboxes, wakings) = mailboxes(&first, cores.workers.len(), &acknowledged)?;
     let counters: Vec<Arc<Counters>> = cores.workers.iter().map(|_| Arc::default()).collect();
-    let parts = parts(listeners, mailboxes, wakings, &counters, log_lines, driver, config.access_log.format);
+    let parts = parts(
+        listeners,
+        mailboxes,
+        wakings,
+        &counters,
+        log_lines,
+        driver,
+        config.access_log.format,
+    );
     let workers = start_workers(parts, &cores, driver)?;
     let running = Running { workers, log };
     cores::pin(cores.admin);
@@ -138,7 +152,9 @@ fn bind_all(config: &Config, driver: Driver, workers: usize) -> Result<Bound, Bo
             let socket = net::bind(address, listener.backlog, driver)
                 .map_err(|source| BootError::Bind { address, source })?;
             // Port 0 is chosen once; the siblings share what the kernel chose.
-            address = socket.local_addr().map_err(system("a socket has no address"))?;
+            address = socket
+                .local_addr()
+                .map_err(system("a socket has no address"))?;
             of_worker.push(socket);
         }
         addresses.push(address);
@@ -182,7 +198,11 @@ fn parts(
     format: LogFormat,
 ) -> Vec<CoreParts> {
     let mut lines = lines.into_iter();
-    let each = listeners.into_iter().zip(mailboxes).zip(wakings).zip(counters);
+    let each = listeners
+        .into_iter()
+        .zip(mailboxes)
+        .zip(wakings)
+        .zip(counters);
     each.map(|(((listeners, mailbox), waking), counters)| CoreParts {
         listeners,
         mailbox,
@@ -200,17 +220,24 @@ fn start_workers(
     driver: Driver,
 ) -> Result<Vec<JoinHandle<()>>, BootError> {
     let start = |(part, core): (CoreParts, usize)| {
-        std::thread::Builder::new().name(format!("ringway-core-{core}")).spawn(move || {
-            cores::pin(core);
-            if let Err(error) = net::run(driver, proxy::run(part)).and_then(|ended| ended) {
-                tracing::error!(message = "a core could not start", core, %error);
-                // The admin core waits for every core: without this one there is no Ringway.
-                std::process::exit(1);
-            }
-        })
+        std::thread::Builder::new()
+            .name(format!("ringway-core-{core}"))
+            .spawn(move || {
+                cores::pin(core);
+                if let Err(error) = net::run(driver, proxy::run(part)).and_then(|ended| ended) {
+                    tracing::error!(message = "a core could not start", core, %error);
+                    // The admin core waits for every core: without this one there is no Ringway.
+                    std::process::exit(1);
+                }
+            })
     };
-    let started = parts.into_iter().zip(cores.workers.iter().copied()).map(start);
-    started.collect::<Result<_, _>>().map_err(system("a thread cannot be started"))
+    let started = parts
+        .into_iter()
+        .zip(cores.workers.iter().copied())
+        .map(start);
+    started
+        .collect::<Result<_, _>>()
+        .map_err(system("a thread cannot be started"))
 }
 
 impl Running {

@@ -15,7 +15,10 @@ use crate::model::{self, Config};
 fn load(path: &Path) -> Option<Config> {
     match model::load(path) {
         Ok(loaded) => {
-            loaded.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+            loaded
+                .warnings
+                .iter()
+                .for_each(|warning| eprintln!("warning: {warning}"));
             Some(loaded.config)
         }
         Err(error) => {

@@ -15,8 +15,11 @@ pub(super) enum Read {
     Ended,
 }
 
-const TOO_SLOW: Refusal =
-    Refusal { status: 408, reason: "client_timeout", sentence: "the request did not arrive in time" };
+const TOO_SLOW: Refusal = Refusal {
+    status: 408,
+    reason: "client_timeout",
+    sentence: "the request did not arrive in time",
+};
 
 /// Waits for the next request of a connection. Its first wait is as long as a head may take; later
 /// ones, while nothing has come, as long as an idle connection is kept.
@@ -24,7 +27,11 @@ pub(super) async fn read(connection: &mut Connection, core: &Core, first: bool) 
     let timeouts = core.snapshot().settings.timeouts;
     let mut begun = false;
     let mut parsed = 0;
-    let wait_ms = if first { timeouts.header_ms } else { timeouts.idle_ms };
+    let wait_ms = if first {
+        timeouts.header_ms
+    } else {
+        timeouts.idle_ms
+    };
     connection.deadline.set_receiving(wait_ms, true);
     loop {
         let Some(mut input) = connection.input.take().or_else(|| core.heads.lend()) else {
@@ -39,7 +46,9 @@ pub(super) async fn read(connection: &mut Connection, core: &Core, first: bool) 
                     Ok(None) => {}
                     Err(refusal) => return Read::Refused(refusal),
                 }
-                let Some(taken) = connection.input.take() else { return Read::Ended };
+                let Some(taken) = connection.input.take() else {
+                    return Read::Ended;
+                };
                 input = taken;
             }
             if !begun {

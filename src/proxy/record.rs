@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::accept::Connection;
 use super::core::Core;
 use super::fault::Fault;
+use super::pool::Pool;
 use super::understand::Understood;
 use crate::model::config::LogFormat;
 use crate::table::Found;
@@ -25,7 +26,10 @@ pub(super) struct Dates {
 impl Dates {
     /// The present time.
     pub(super) fn now() -> Self {
-        let mut dates = Self { second: 0, http: [b' '; 29] };
+        let mut dates = Self {
+            second: 0,
+            http: [b' '; 29],
+        };
         dates.refresh();
         dates
     }
@@ -51,7 +55,15 @@ impl Dates {
     /// As in the Common Log Format, cut out of the other: `21/Nov/2026:02:17:36 +0000`.
     fn put_common(&self, out: &mut Vec<u8>) {
         let part = |range: std::ops::Range<usize>| self.http.get(range).unwrap_or_default();
-        for piece in [part(5..7), b"/", part(8..11), b"/", part(12..16), b":", part(17..25)] {
+        for piece in [
+            part(5..7),
+            b"/",
+            part(8..11),
+            b"/",
+            part(12..16),
+            b":",
+            part(17..25),
+        ] {
             out.extend_from_slice(piece);
         }
         out.extend_from_slice(b" +0000");
@@ -59,17 +71,21 @@ impl Dates {
 }
 
 fn since_epoch(now: SystemTime) -> Duration {
-    now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    now.duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
 }
 
 /// What is known of an exchange when it is over.
 pub(super) struct Entry<'c> {
     core: &'c Core,
     status: u16,
+    /// Bytes of the bodies, without heads and framing.
     bytes: u64,
+    request_bytes: u64,
     reason: &'static str,
     retries: u8,
     reused: bool,
+    upstream: Option<Arc<str>>,
     server: Option<Arc<str>>,
     /// Only while requests are logged: reading the clock costs.
     times: Option<Times>,
@@ -96,19 +112,22 @@ impl<'c> Entry<'c> {
             core,
             status: 0,
             bytes: 0,
+            request_bytes: 0,
             reason: "done",
             retries: 0,
             reused: false,
+            upstream: None,
             server: None,
             times,
         }
     }
 
     /// A server has been picked.
-    pub(super) fn picked(&mut self, server: &Arc<str>) {
+    pub(super) fn picked(&mut self, upstream: &Pool, server: &Arc<str>) {
         if self.core.log.is_none() {
             return;
         }
+        self.upstream = Some(upstream.declared.borrow().name.clone());
         if self.server.replace(server.clone()).is_some() {
             self.retries += 1;
         }
@@ -142,9 +161,19 @@ impl<'c> Entry<'c> {
     }
 
     /// Bytes have gone to the client.
-    pub(super) fn sent(&mut self, bytes: u64) {
-        self.bytes += bytes;
+    pub(super) fn sent(&self, bytes: u64) {
         self.core.counters.bytes_sent.add(bytes);
+    }
+
+    /// A part of the response's body has been passed on.
+    pub(super) fn passed(&mut self, bytes: u64) {
+        self.bytes += bytes;
+    }
+
+    /// A part of the request's body has been received.
+    pub(super) fn received(&mut self, bytes: u64) {
+        self.request_bytes += bytes;
+        self.core.counters.bytes_received.add(bytes);
     }
 
     /// Why the exchange ended as it did, where that is not the usual.
@@ -265,7 +294,11 @@ fn put_combined_start(connection: &Connection, core: &Core, line: &mut Vec<u8>) 
 }
 
 fn value_of<'b>(request: &Understood<'b, '_>, name: Name) -> &'b [u8] {
-    let field = request.head.fields.iter().find(|field| Name::of(field.name) == name);
+    let field = request
+        .head
+        .fields
+        .iter()
+        .find(|field| Name::of(field.name) == name);
     field.map(|field| field.value).unwrap_or_default()
 }
 
@@ -285,6 +318,10 @@ pub(super) fn record(connection: &Connection, entry: &Entry<'_>) {
 
 fn end_json(entry: &Entry<'_>, line: &mut Vec<u8>) {
     use std::io::Write;
+    if let Some(upstream) = &entry.upstream {
+        line.extend_from_slice(b",\"upstream\":");
+        put_json(line, upstream.as_bytes());
+    }
     if let Some(server) = &entry.server {
         line.extend_from_slice(b",\"server\":");
         put_json(line, server.as_bytes());
@@ -292,10 +329,12 @@ fn end_json(entry: &Entry<'_>, line: &mut Vec<u8>) {
     let now = since_epoch(SystemTime::now());
     let _ = write!(
         line,
-        ",\"time\":{}.{:03},\"status\":{},\"bytes\":{},\"retries\":{},\"reused\":{},\"epoch\":{}",
+        ",\"time\":{}.{:03},\"status\":{},\"request_bytes\":{},\"bytes\":{},\"retries\":{},\
+         \"reused\":{},\"epoch\":{}",
         now.as_secs(),
         now.subsec_millis(),
         entry.status,
+        entry.request_bytes,
         entry.bytes,
         entry.retries,
         entry.reused,
@@ -320,7 +359,9 @@ fn end_json(entry: &Entry<'_>, line: &mut Vec<u8>) {
 }
 
 fn end_combined(entry: &Entry<'_>, line: &mut Vec<u8>) {
-    let Some(at) = line.iter().position(|byte| *byte == 0) else { return };
+    let Some(at) = line.iter().position(|byte| *byte == 0) else {
+        return;
+    };
     let mut middle = Vec::with_capacity(32);
     put_decimal(&mut middle, u64::from(entry.status));
     middle.push(b' ');
@@ -348,7 +389,11 @@ fn put_escaped(out: &mut Vec<u8>, value: &[u8]) {
 }
 
 fn put_or_dash(out: &mut Vec<u8>, value: &[u8]) {
-    if value.is_empty() { out.push(b'-') } else { put_escaped(out, value) }
+    if value.is_empty() {
+        out.push(b'-')
+    } else {
+        put_escaped(out, value)
+    }
 }
 
 fn put_escaped_with(out: &mut Vec<u8>, value: &[u8], escape: impl Fn(&mut Vec<u8>, u8)) {
@@ -363,5 +408,8 @@ fn put_escaped_with(out: &mut Vec<u8>, value: &[u8], escape: impl Fn(&mut Vec<u8
 
 fn put_hex(out: &mut Vec<u8>, byte: u8) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    out.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    out.extend_from_slice(&[
+        DIGITS[usize::from(byte >> 4)],
+        DIGITS[usize::from(byte & 15)],
+    ]);
 }

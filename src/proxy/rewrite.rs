@@ -27,9 +27,12 @@ impl Outbound<'_, '_, '_> {
     pub(super) fn upgrade(&self) -> Option<&[u8]> {
         let head = &self.request.head;
         let is_h2c = |protocol: &[u8]| {
-            protocol.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"h2c"))
+            protocol
+                .get(..3)
+                .is_some_and(|start| start.eq_ignore_ascii_case(b"h2c"))
         };
-        head.upgrade.filter(|protocol| head.body == Body::None && !is_h2c(protocol))
+        head.upgrade
+            .filter(|protocol| head.body == Body::None && !is_h2c(protocol))
     }
 
     /// Writes the head for the server; `path` is space for a rewritten path.
@@ -39,7 +42,9 @@ impl Outbound<'_, '_, '_> {
             Rewrite::Keep => self.request.path,
             _ => {
                 path.clear();
-                self.to.rewrite.apply(self.request.path, &self.found.captures, path);
+                self.to
+                    .rewrite
+                    .apply(self.request.path, &self.found.captures, path);
                 path
             }
         };

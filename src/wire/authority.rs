@@ -165,8 +165,7 @@ const CLASSES: [u8; 256] = {
         let byte = index as u8;
         classes[index] = match byte {
             b'.' => DOT,
-            b'-' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' => NAME,
-            b'(' | b')' | b'*' | b'+' | b';' | b'=' => NAME,
+            b'-' | b'_' | b'~' => NAME,
             _ if byte.is_ascii_alphanumeric() => NAME,
             _ => 0,
         };

@@ -18,13 +18,7 @@ pub(super) fn check(
     one_action(route, place, report);
     rewrite(route, rules, captures, place, report);
     if let Some(redirect) = &route.redirect {
-        check_redirect(
-            redirect,
-            rules,
-            captures,
-            &at_key(place, "redirect"),
-            report,
-        );
+        check_redirect(redirect, captures, &at_key(place, "redirect"), report);
     }
     if let Some(respond) = &route.respond {
         check_respond(respond, &at_key(place, "respond"), report);
@@ -186,7 +180,6 @@ fn placed<'a>(
 
 fn check_redirect(
     redirect: &Redirect,
-    rules: PathRules,
     captures: Option<&[String]>,
     place: &str,
     report: &mut Report,
@@ -220,14 +213,14 @@ fn check_redirect(
             "the target has spaces, control characters or letters outside ASCII",
             "percent-encode them",
         );
-    } else if let Some((what, instead)) = target_fault(&pieces, rules) {
+    } else if let Some((what, instead)) = target_fault(&pieces) {
         report.fault(place, what, instead);
     }
 }
 
 /// Whether a client could choose where the redirect leads: a capture must not stand where a
 /// scheme or a host does, nor bring a second slash to the front.
-fn target_fault(pieces: &[Piece<'_>], rules: PathRules) -> Option<(&'static str, &'static str)> {
+fn target_fault(pieces: &[Piece<'_>]) -> Option<(&'static str, &'static str)> {
     const CAPTURED: char = '\0';
     let mut shape = String::new();
     for piece in pieces {
@@ -257,11 +250,9 @@ fn target_fault(pieces: &[Piece<'_>], rules: PathRules) -> Option<(&'static str,
             "write /… for this host, or https://example.com/… for another one",
         ));
     }
-    let first_is_path = matches!(pieces.first(), Some(Piece::Capture("path")));
-    let chosen = first_is_path || shape.starts_with("/\0");
-    if shape.starts_with("//") || (chosen && !rules.merge_slashes) {
+    if shape.starts_with("//") {
         return Some((
-            "the target may begin with \"//\", and browsers read a host after that",
+            "the target begins with \"//\", and browsers read a host after that",
             "write the host: https://{host}/…",
         ));
     }
