@@ -1,7 +1,7 @@
 //! `ringway check` and `ringway schema`, as a person uses them; and the promise that the
 //! configuration, its full example and its reference name the same keys.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(missing_docs)]
 
 use std::cell::Cell;
 use std::collections::BTreeSet;

@@ -288,7 +288,11 @@ fn what_a_client_sends_cannot_bend_a_redirect() {
         - {path_prefix: /, redirect: {to: 'https://{host}{path}'}}\n";
     on_both_drivers(|driver| {
         let ringway = start(driver, routes);
-        for path in ["/to//evil.example", "/to/%0d%0aSet-Cookie:%20a=b", "/to/%5cevil.example"] {
+        for path in [
+            "/to//evil.example",
+            "/to/%0d%0aSet-Cookie:%20a=b",
+            "/to/%5cevil.example",
+        ] {
             let response = exchange(ringway.address(), request(&format!("GET {path}"), ""));
             assert_eq!(response.field("set-cookie"), None);
             let location = response.field("location").unwrap_or("/");

@@ -166,7 +166,8 @@ fn put_length_without_body(out: &mut Vec<u8>, head: &Response<'_, '_>) {
 /// Whether a field goes on to the next hop (RFC 9110 §7.6.1).
 #[inline]
 fn goes_on(field: &Field<'_>, name: Name, all: &[Field<'_>], names_fields: bool) -> bool {
-    !name.is_for_this_hop() && !(names_fields && is_named_by_connection(field.name, all))
+    let ends_here = name.is_for_this_hop();
+    !(ends_here || names_fields && is_named_by_connection(field.name, all))
 }
 
 #[cold]

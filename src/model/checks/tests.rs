@@ -1,7 +1,5 @@
 //! Each test gives faulty declarations and the sentence that must be said about each.
 
-#![allow(clippy::unwrap_used)]
-
 use serde_json::{Value, json};
 
 use crate::model::document::Format;
