@@ -118,7 +118,7 @@ impl Core {
     /// The snapshot to serve a request by, the newest first. Not to be held across a wait.
     #[inline]
     pub(super) fn snapshot(&self) -> Ref<'_, Taken> {
-        if self.mailbox.newest() != self.snapshot.borrow().epoch {
+        if self.mailbox.newest() > self.snapshot.borrow().epoch {
             self.take();
         }
         self.snapshot.borrow()
