@@ -120,7 +120,11 @@ impl Ringway {
         let (mut count, mut times) = (0, 0);
         wait_until("the core is at rest", || {
             let status = self.status();
-            times = if count == status.open_files() { times + 1 } else { 1 };
+            times = if count == status.open_files() {
+                times + 1
+            } else {
+                1
+            };
             count = status.open_files();
             let at_rest = status.sum("accepted") == 1 && status.sum("connections") == 0;
             (at_rest && times >= 5).then_some(count)
