@@ -412,10 +412,9 @@ fn begin(
     let tunnel = response.status == 101;
     let outgoing = body_for_client(response.body, plan.modern);
     let keeps_client = plan.persistent && outgoing != Body::UntilClose && !core.is_draining();
-    let upgrade = response
-        .fields
-        .iter()
-        .find(|field| Name::of(field.name) == Name::Upgrade);
+    let upgrade = tunnel
+        .then(|| response.fields.iter())
+        .and_then(|mut fields| fields.find(|field| Name::of(field.name) == Name::Upgrade));
     let dates = core.dates.borrow();
     compose::response(
         response,
@@ -427,7 +426,7 @@ fn begin(
                 (true, false) => Persistence::KeepAlive,
                 (false, _) => Persistence::Close,
             },
-            upgrade: upgrade.filter(|_| tunnel).map(|field| field.value),
+            upgrade: upgrade.map(|field| field.value),
         },
         composed,
     );

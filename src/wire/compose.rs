@@ -75,6 +75,8 @@ pub fn request(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<u8>
             && !(plan.drop_underscores && name == Name::Other && field.name.contains('_'))
         {
             put_field(out, field.name.as_bytes(), field.value);
+        } else if name == Name::MaxForwards {
+            put_max_forwards(head.method, field, out);
         }
     }
     put_length(out, head.body);
@@ -220,25 +222,18 @@ fn put_forwarding(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<
         out,
         &[&client.node, b";host=\"", plan.host, b"\";proto=http\r\n"],
     );
-    put_max_forwards(head, out);
 }
 
 /// `Max-Forwards` counts hops for OPTIONS and TRACE; elsewhere it means nothing (RFC 9110 §7.6.2).
-fn put_max_forwards(head: &Request<'_, '_>, out: &mut Vec<u8>) {
-    let counts = matches!(head.method, "OPTIONS" | "TRACE");
-    for field in head
-        .fields
-        .iter()
-        .filter(|field| Name::of(field.name) == Name::MaxForwards)
-    {
-        match field::content_length(field.value) {
-            Some(hops) if counts => {
-                out.extend_from_slice(b"Max-Forwards: ");
-                put_decimal(out, hops.saturating_sub(1));
-                out.extend_from_slice(b"\r\n");
-            }
-            _ => put_field(out, field.name.as_bytes(), field.value),
+#[cold]
+fn put_max_forwards(method: &str, field: &Field<'_>, out: &mut Vec<u8>) {
+    match field::content_length(field.value) {
+        Some(hops) if matches!(method, "OPTIONS" | "TRACE") => {
+            out.extend_from_slice(b"Max-Forwards: ");
+            put_decimal(out, hops.saturating_sub(1));
+            out.extend_from_slice(b"\r\n");
         }
+        _ => put_field(out, field.name.as_bytes(), field.value),
     }
 }
 
