@@ -6,14 +6,14 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use super::accept::Connection;
-use super::answer::{self, After, Answer, Exchange, Failure};
+use super::answer::{self, After, Answer, Answering, Exchange, Failure};
 use super::body::{BodyFault, Outgoing, Pump, Reframe, put_behind};
-use super::connect::{Connected, connect};
+use super::connect::{self, Connected};
 use super::core::{Core, EXCHANGE_BUFFER};
 use super::fault::Fault;
 use super::local;
-use super::pick::pick;
-use super::pool::Pool;
+use super::pick::{Picked, pick};
+use super::pool::{Link, Pool};
 use super::record::Entry;
 use super::serve::is_modern;
 use super::tunnel;
@@ -47,6 +47,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    #[inline]
     pub(super) fn new(
         core: &Core,
         pool: Rc<Pool>,
@@ -116,7 +117,7 @@ impl Plan {
 pub(super) async fn forward(
     connection: &mut Connection,
     core: &Core,
-    mut plan: Plan,
+    plan: &mut Plan,
     entry: &mut Entry<'_>,
 ) -> After {
     let total = core.deadlines.after(u64::from(plan.timeouts.total_ms));
@@ -124,11 +125,11 @@ pub(super) async fn forward(
     let mut failed_at = None;
     let mut tries = 0u8;
     loop {
-        let fault = match attempt(connection, core, &mut plan, entry, total, failed_at, tries).await
-        {
+        let fault = match attempt(connection, core, plan, entry, total, failed_at, tries).await {
             Ok(Answer::Done(after)) => return after,
             Ok(Answer::Tunnel(link, lease)) => {
-                return tunnel::tunnel(connection, core, link, lease, entry).await;
+                let tunnel = tunnel::tunnel(connection, core, link, lease, entry);
+                return Box::pin(tunnel).await;
             }
             Err(failure) => {
                 let again = failure.repeatable && plan.request.is_some();
@@ -146,7 +147,7 @@ pub(super) async fn forward(
                 }
             }
         };
-        return local::fault(connection, core, fault, &plan, entry).await;
+        return Box::pin(local::fault(connection, core, fault, plan, entry)).await;
     }
 }
 
@@ -164,10 +165,17 @@ async fn attempt(
     let repeatable = plan.idempotent && plan.is_whole;
     let limit = u64::from(plan.timeouts.connect_ms);
     entry.picked(&plan.pool, &picked.server.name);
-    let Connected { link, reused } =
-        connect(core, &plan.pool, &picked, limit, tries > 0, repeatable)
+    let kept = match tries {
+        0 => connect::kept(core, &plan.pool, &picked, repeatable),
+        _ => None,
+    };
+    let Connected { link, reused } = match kept {
+        Some(connected) => connected,
+        // Boxed, as all that is rare here: the exchange stays small.
+        None => Box::pin(connect::open(core, &plan.pool, &picked, limit))
             .await
-            .map_err(|fault| Failure::to_connect(fault, picked.index))?;
+            .map_err(|fault| Failure::to_connect(fault, picked.index))?,
+    };
     entry.connected(reused);
     let Some(mut request) = plan.request.take() else {
         return Err(Failure::of(Fault::NoServer));
@@ -175,7 +183,11 @@ async fn attempt(
     request.refill(0..plan.request_bytes);
     link.deadline
         .set_at(total.min(core.deadlines.after(u64::from(plan.timeouts.send_ms))));
-    let (sent, mut lease) = link.stream.send(request).await;
+    let (sent, mut lease) = link.stream.send_once(request).await;
+    let mut sent = sent.map(|count| lease.advance(count));
+    if sent.is_ok() && !lease.is_empty() {
+        (sent, lease) = link.stream.send(lease).await;
+    }
     if sent.is_err() && plan.upload.is_none() {
         plan.request = Some(lease);
         let timely = !link.deadline.has_passed();
@@ -203,21 +215,35 @@ async fn attempt(
         None => answer::answer(&exchange, lease, entry).await,
         Some(upload) => both(&exchange, lease, entry, upload, input).await,
     };
+    conclude(core, plan, &picked, link, answered, uploading.get()).map_err(|mut failure| {
+        failure.repeatable &= repeatable;
+        failure.stale = reused && failure.repeatable;
+        failure.at(picked.index)
+    })
+}
+
+/// What becomes of the server's connection, and with it of the client's, after a try.
+fn conclude(
+    core: &Core,
+    plan: &mut Plan,
+    picked: &Picked,
+    link: Link,
+    answered: Answering,
+    uploading: bool,
+) -> Result<Answer, Failure> {
     match answered {
         Ok(answered) if answered.tunnel => Ok(Answer::Tunnel(link, answered.lease)),
         Ok(answered) => {
-            if answered.reusable && !uploading.get() {
+            if answered.reusable && !uploading {
                 plan.pool.keep(&picked.server, link, core.deadlines.now());
             }
-            let open = answered.keeps_client && !uploading.get();
+            let open = answered.keeps_client && !uploading;
             let after = if open { After::KeepOpen } else { After::Close };
             Ok(Answer::Done(after))
         }
-        Err((mut failure, lease)) => {
+        Err((failure, lease)) => {
             plan.request = lease;
-            failure.repeatable &= repeatable;
-            failure.stale = reused && failure.repeatable;
-            Err(failure.at(picked.index))
+            Err(failure)
         }
     }
 }
@@ -230,7 +256,7 @@ async fn both(
     entry: &mut Entry<'_>,
     mut reframe: Reframe,
     input: &mut Option<Lease>,
-) -> answer::Answering {
+) -> Answering {
     let at_hand = reframe.moved();
     let mut client_fault = None;
     let answered = {

@@ -22,6 +22,7 @@ mod rewrite;
 mod route;
 mod serve;
 mod tunnel;
+mod turn;
 mod understand;
 
 pub use self::core::{CoreParts, run};
