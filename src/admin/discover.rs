@@ -1,6 +1,6 @@
 //! Discover: resolves the names of servers and follows them as their TTL says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ const FIRST_WITHIN: Duration = Duration::from_secs(3);
 pub(super) struct Discovery {
     resolver: Option<TokioResolver>,
     limits: Dns,
+    followed: BTreeSet<String>,
     known: BTreeMap<String, Vec<IpAddr>>,
     asking: JoinSet<Answer>,
 }
@@ -38,6 +39,7 @@ impl Discovery {
         Self {
             resolver: resolver.ok(),
             limits: *limits,
+            followed: BTreeSet::new(),
             known: BTreeMap::new(),
             asking: JoinSet::new(),
         }
@@ -45,9 +47,8 @@ impl Discovery {
 
     /// Asks for every name in the table; gives what is known within a few seconds.
     pub(super) async fn first(&mut self, table: &Table) -> Vec<Change> {
-        let names: Vec<String> = table.server_names().map(|(name, _)| name.to_owned()).collect();
-        let count = names.len();
-        names.into_iter().for_each(|name| self.ask(name, Duration::ZERO));
+        self.follow(table);
+        let count = self.followed.len();
         let mut changes = Vec::new();
         let all = async {
             while changes.len() < count {
@@ -60,6 +61,26 @@ impl Discovery {
         changes
     }
 
+    /// Follows the names that are in `table`, and no others. Gives what is known of names that the
+    /// table knows nothing of: it forgets them when no upstream uses them.
+    pub(super) fn follow(&mut self, table: &Table) -> Vec<Change> {
+        let mut followed = BTreeSet::new();
+        let mut changes = Vec::new();
+        for (name, addresses) in table.server_names() {
+            followed.insert(name.to_owned());
+            if !self.followed.contains(name) {
+                self.ask(name.to_owned(), Duration::ZERO);
+            } else if addresses.is_empty()
+                && let Some(known) = self.known.get(name).filter(|known| !known.is_empty())
+            {
+                changes.push(Change::Resolve { name: name.to_owned(), addresses: known.clone() });
+            }
+        }
+        self.known.retain(|name, _| followed.contains(name));
+        self.followed = followed;
+        changes
+    }
+
     /// Waits for the next change of addresses.
     pub(super) async fn next(&mut self) -> Change {
         loop {
@@ -68,6 +89,9 @@ impl Discovery {
                 continue;
             };
             let Ok(answer) = answered else { continue };
+            if !self.followed.contains(&answer.name) {
+                continue;
+            }
             let wait = answer.valid_until.saturating_duration_since(Instant::now());
             self.ask(answer.name.clone(), wait);
             match answer.addresses {

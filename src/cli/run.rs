@@ -45,7 +45,7 @@ impl From<DriverArg> for DriverChoice {
 pub fn run(args: &Args) -> ExitCode {
     boot::start_logging(false);
     let Some(config) = super::load(&args.config) else { return ExitCode::FAILURE };
-    match boot::run(config, args.driver.into(), |_| {}) {
+    match boot::run(Some(&args.config), config, args.driver.into(), |_| {}) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(message = "Ringway does not start", %error);
