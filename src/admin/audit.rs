@@ -31,8 +31,10 @@ impl Audit {
 
     /// Adds a line: who, from where, what, what became of it.
     pub(super) async fn note(&self, by: &Writer, status: u16, epoch: u64, changes: &[Difference]) {
-        let changes: Vec<Value> =
-            changes.iter().map(|change| Value::Object(change.summary())).collect();
+        let changes: Vec<Value> = changes
+            .iter()
+            .map(|change| Value::Object(change.summary()))
+            .collect();
         let line = json!({
             "time": rfc3339(now_ms()),
             "by": &*by.name,

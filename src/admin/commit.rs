@@ -48,15 +48,25 @@ pub(super) enum Operation {
     /// A new entity.
     Create { kind: Kind, value: Value },
     /// An entity in the place of a present one.
-    Replace { kind: Kind, target: Target, value: Value },
+    Replace {
+        kind: Kind,
+        target: Target,
+        value: Value,
+    },
     /// A merge patch (RFC 7396) on a present one.
-    Merge { kind: Kind, target: Target, patch: Value },
+    Merge {
+        kind: Kind,
+        target: Target,
+        patch: Value,
+    },
     /// A present one goes; with a prefix, all routes that have it.
     Remove { kind: Kind, target: Target },
     /// Exactly these entities, instead of all that there are.
     Exchange { entities: Vec<Entity> },
     /// These entities as they were; none means not there.
-    Restore { entities: Vec<(Kind, Rc<str>, Option<Rc<Kept>>)> },
+    Restore {
+        entities: Vec<(Kind, Rc<str>, Option<Rc<Kept>>)>,
+    },
 }
 
 /// Which entity is meant.
@@ -154,14 +164,23 @@ impl Stage<'_> {
         match &write.operation {
             Operation::Create { kind, value } => {
                 conditions.on_list(*kind, self.changed(*kind))?;
-                self.create(*kind, value.clone()).map(|kept| self.done(None, Some(kept)))
+                self.create(*kind, value.clone())
+                    .map(|kept| self.done(None, Some(kept)))
             }
-            Operation::Replace { kind, target, value } => {
+            Operation::Replace {
+                kind,
+                target,
+                value,
+            } => {
                 let before = self.one(*kind, target)?;
                 conditions.on_entity(Some(&before))?;
                 self.replace(before, value.clone())
             }
-            Operation::Merge { kind, target, patch } => {
+            Operation::Merge {
+                kind,
+                target,
+                patch,
+            } => {
                 let before = self.one(*kind, target)?;
                 conditions.on_entity(Some(&before))?;
                 let mut value = before.value();
@@ -183,7 +202,11 @@ impl Stage<'_> {
 
     fn done(&self, before: Option<Rc<Kept>>, after: Option<Rc<Kept>>) -> Done {
         let difference = Difference::of(before, after.clone());
-        Done { epoch: self.epoch, differences: difference.into_iter().collect(), subject: after }
+        Done {
+            epoch: self.epoch,
+            differences: difference.into_iter().collect(),
+            subject: after,
+        }
     }
 
     /// The one entity that is meant.
@@ -191,7 +214,9 @@ impl Stage<'_> {
         let all = self.all(kind, target)?;
         match all.as_slice() {
             [one] => Ok(one.clone()),
-            several => Err(Refusal::Several(several.iter().map(|one| one.id.clone()).collect())),
+            several => Err(Refusal::Several(
+                several.iter().map(|one| one.id.clone()).collect(),
+            )),
         }
     }
 
@@ -201,13 +226,21 @@ impl Stage<'_> {
             Target::Id(id) => self.get(kind, id).into_iter().collect(),
             Target::Prefix(prefix) => self.routes_with_prefix(prefix),
         };
-        if found.is_empty() { Err(Refusal::NotFound(kind)) } else { Ok(found) }
+        if found.is_empty() {
+            Err(Refusal::NotFound(kind))
+        } else {
+            Ok(found)
+        }
     }
 
     fn create(&mut self, kind: Kind, mut value: Value) -> Result<Rc<Kept>, Refusal> {
         require(kind, &value)?;
         let id = match kind {
-            Kind::Upstream => value.get("name").and_then(Value::as_str).unwrap_or("").to_owned(),
+            Kind::Upstream => value
+                .get("name")
+                .and_then(Value::as_str)
+                .unwrap_or("")
+                .to_owned(),
             Kind::Route => self.route_id(&mut value)?,
         };
         if self.get(kind, &id).is_some() {
@@ -295,8 +328,15 @@ impl Stage<'_> {
             }
         };
         let updated_at = self.now;
-        let entity =
-            Entity { kind, id, revision: self.epoch, age, created_at, updated_at, value };
+        let entity = Entity {
+            kind,
+            id,
+            revision: self.epoch,
+            age,
+            created_at,
+            updated_at,
+            value,
+        };
         let kept = Rc::new(Kept::of(&entity));
         self.put(kept.clone(), change)?;
         Ok(kept)
@@ -305,19 +345,34 @@ impl Stage<'_> {
     /// Two routes for just the same requests: the younger could never be taken.
     fn refuse_twin(&self, id: &str, value: &Value, route: &model::Route) -> Result<(), Refusal> {
         let key = checks::matcher_key(route);
-        let mut others = self.routes_like(value).into_iter().filter(|other| &*other.id != id);
+        let mut others = self
+            .routes_like(value)
+            .into_iter()
+            .filter(|other| &*other.id != id);
         let twin = others.any(|other| {
-            other.route().is_some_and(|other| checks::matcher_key(&other) == key)
+            other
+                .route()
+                .is_some_and(|other| checks::matcher_key(&other) == key)
         });
-        if twin { Err(Refusal::Exists(Kind::Route)) } else { Ok(()) }
+        if twin {
+            Err(Refusal::Exists(Kind::Route))
+        } else {
+            Ok(())
+        }
     }
 
     fn remove_all(&mut self, all: Vec<Rc<Kept>>) -> Result<Done, Refusal> {
         for kept in &all {
             self.take_out(kept)?;
         }
-        let differences = all.into_iter().filter_map(|kept| Difference::of(Some(kept), None));
-        Ok(Done { epoch: self.epoch, differences: differences.collect(), subject: None })
+        let differences = all
+            .into_iter()
+            .filter_map(|kept| Difference::of(Some(kept), None));
+        Ok(Done {
+            epoch: self.epoch,
+            differences: differences.collect(),
+            subject: None,
+        })
     }
 
     fn take_out(&mut self, kept: &Rc<Kept>) -> Result<(), Refusal> {
@@ -357,27 +412,36 @@ impl Stage<'_> {
         for kind in [Kind::Route, Kind::Upstream] {
             let stay = entities.iter().filter(|entity| entity.kind == kind);
             let stay: HashSet<&str> = stay.map(|entity| entity.id.as_str()).collect();
-            let go = self.ids(kind).into_iter().filter(|id| !stay.contains(&**id));
+            let go = self
+                .ids(kind)
+                .into_iter()
+                .filter(|id| !stay.contains(&**id));
             for id in go.collect::<Vec<_>>() {
-                let Some(kept) = self.get(kind, &id) else { continue };
+                let Some(kept) = self.get(kind, &id) else {
+                    continue;
+                };
                 self.take_out(&kept)?;
                 differences.extend(Difference::of(Some(kept), None));
             }
         }
-        Ok(Done { epoch: self.epoch, differences, subject: None })
+        Ok(Done {
+            epoch: self.epoch,
+            differences,
+            subject: None,
+        })
     }
 
-    fn restore(
-        &mut self,
-        entities: &[(Kind, Rc<str>, Option<Rc<Kept>>)],
-    ) -> Result<Done, Refusal> {
+    fn restore(&mut self, entities: &[(Kind, Rc<str>, Option<Rc<Kept>>)]) -> Result<Done, Refusal> {
         let mut differences = Vec::new();
         for kind in [Kind::Upstream, Kind::Route] {
             for (_, id, then) in entities.iter().filter(|(of, ..)| *of == kind) {
                 let Some(then) = then else { continue };
                 let before = self.get(kind, id);
                 let value = then.value();
-                if before.as_ref().is_some_and(|before| before.value() == value) {
+                if before
+                    .as_ref()
+                    .is_some_and(|before| before.value() == value)
+                {
                     continue;
                 }
                 let id = id.to_string();
@@ -388,12 +452,18 @@ impl Stage<'_> {
         for kind in [Kind::Route, Kind::Upstream] {
             for (_, id, then) in entities.iter().filter(|(of, ..)| *of == kind) {
                 let gone = then.is_none();
-                let Some(kept) = self.get(kind, id).filter(|_| gone) else { continue };
+                let Some(kept) = self.get(kind, id).filter(|_| gone) else {
+                    continue;
+                };
                 self.take_out(&kept)?;
                 differences.extend(Difference::of(Some(kept), None));
             }
         }
-        Ok(Done { epoch: self.epoch, differences, subject: None })
+        Ok(Done {
+            epoch: self.epoch,
+            differences,
+            subject: None,
+        })
     }
 }
 
@@ -418,6 +488,11 @@ impl Difference {
         let some = after.as_ref().or(before.as_ref())?;
         let (kind, id) = (some.kind, some.id.clone());
         let same = matches!((&before, &after), (Some(one), Some(other)) if Rc::ptr_eq(one, other));
-        (!same).then_some(Self { kind, id, before, after })
+        (!same).then_some(Self {
+            kind,
+            id,
+            before,
+            after,
+        })
     }
 }

@@ -25,7 +25,11 @@ impl Tags {
     pub(super) fn read<'a>(values: impl Iterator<Item = &'a str>) -> Option<Self> {
         let mut tags = Vec::new();
         for value in values {
-            for tag in value.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
+            for tag in value
+                .split(',')
+                .map(str::trim)
+                .filter(|tag| !tag.is_empty())
+            {
                 if tag == "*" {
                     return Some(Self::Any);
                 }
@@ -40,7 +44,11 @@ impl Tags {
         match self {
             Self::Any => true,
             Self::These(tags) => tags.iter().any(|given| {
-                let given = if weak { given.strip_prefix("W/").unwrap_or(given) } else { given };
+                let given = if weak {
+                    given.strip_prefix("W/").unwrap_or(given)
+                } else {
+                    given
+                };
                 given == tag
             }),
         }
@@ -50,7 +58,9 @@ impl Tags {
 impl Conditions {
     /// Whether a client has this version already.
     pub(super) fn has_seen(&self, tag: &str) -> bool {
-        self.matches_none.as_ref().is_some_and(|tags| tags.has(tag, true))
+        self.matches_none
+            .as_ref()
+            .is_some_and(|tags| tags.has(tag, true))
     }
 
     /// Holds the conditions of a write against the entity that it is about.
@@ -62,12 +72,19 @@ impl Conditions {
     /// that the entity must be new, which creating one demands anyway.
     pub(super) fn on_list(&self, kind: Kind, changed: u64) -> Result<(), Refusal> {
         let tag = list_tag(kind, changed);
-        let matches = self.matches.as_ref().is_none_or(|tags| tags.has(&tag, false));
+        let matches = self
+            .matches
+            .as_ref()
+            .is_none_or(|tags| tags.has(&tag, false));
         let seen = match &self.matches_none {
             Some(Tags::These(_)) => self.has_seen(&tag),
             Some(Tags::Any) | None => false,
         };
-        if matches && !seen { Ok(()) } else { Err(Refusal::Condition) }
+        if matches && !seen {
+            Ok(())
+        } else {
+            Err(Refusal::Condition)
+        }
     }
 
     fn on(&self, tag: Option<&str>) -> Result<(), Refusal> {
@@ -77,7 +94,11 @@ impl Conditions {
             (Some(_), None) => false,
         };
         let seen = tag.is_some_and(|tag| self.has_seen(tag));
-        if matches && !seen { Ok(()) } else { Err(Refusal::Condition) }
+        if matches && !seen {
+            Ok(())
+        } else {
+            Err(Refusal::Condition)
+        }
     }
 }
 
@@ -86,7 +107,10 @@ impl Conditions {
 pub(super) fn list_tag(kind: Kind, changed: u64) -> String {
     let process = std::process::id();
     let started = super::clock::started_ms();
-    format!("\"{}s-{changed}-{process:x}{started:x}\"", super::commit::name(kind))
+    format!(
+        "\"{}s-{changed}-{process:x}{started:x}\"",
+        super::commit::name(kind)
+    )
 }
 
 #[cfg(test)]
@@ -96,11 +120,18 @@ mod tests {
     #[test]
     fn tags_are_read_from_lists() {
         let tags = Tags::read(["\"a\", W/\"b\"", "\"c\""].into_iter()).unwrap();
-        for (tag, strong, weak) in [("\"a\"", true, true), ("\"b\"", false, true), ("\"d\"", false, false)] {
+        for (tag, strong, weak) in [
+            ("\"a\"", true, true),
+            ("\"b\"", false, true),
+            ("\"d\"", false, false),
+        ] {
             assert_eq!(tags.has(tag, false), strong, "{tag}");
             assert_eq!(tags.has(tag, true), weak, "{tag}");
         }
-        assert!(matches!(Tags::read(["\"a\", *"].into_iter()), Some(Tags::Any)));
+        assert!(matches!(
+            Tags::read(["\"a\", *"].into_iter()),
+            Some(Tags::Any)
+        ));
         assert!(Tags::read([""].into_iter()).is_none());
     }
 }

@@ -47,7 +47,11 @@ pub(super) struct Core {
 /// What the writer is asked for.
 pub(super) enum Message {
     Write(Write, oneshot::Sender<Result<Done, Refusal>>),
-    Reload { by: Writer, structural: bool, answer: oneshot::Sender<Result<Reloaded, Refusal>> },
+    Reload {
+        by: Writer,
+        structural: bool,
+        answer: oneshot::Sender<Result<Reloaded, Refusal>>,
+    },
     Resolve(Change),
 }
 
@@ -63,7 +67,12 @@ impl Core {
 
     /// Has the file read again.
     pub(super) async fn reload(&self, by: Writer, structural: bool) -> Result<Reloaded, Refusal> {
-        self.ask(|answer| Message::Reload { by, structural, answer }).await
+        self.ask(|answer| Message::Reload {
+            by,
+            structural,
+            answer,
+        })
+        .await
     }
 
     async fn ask<T>(
@@ -74,7 +83,9 @@ impl Core {
             return Err(Refusal::Stopping);
         }
         let (answer, answered) = oneshot::channel();
-        self.queue.try_send(message(answer)).map_err(|_| Refusal::Busy)?;
+        self.queue
+            .try_send(message(answer))
+            .map_err(|_| Refusal::Busy)?;
         answered.await.unwrap_or(Err(Refusal::Stopping))
     }
 }
@@ -82,6 +93,10 @@ impl Core {
 impl Writer {
     /// The process itself, for what no client asked for.
     pub(super) fn process(request: &str) -> Self {
-        Self { name: Rc::from("ringway"), from: None, request: Rc::from(request) }
+        Self {
+            name: Rc::from("ringway"),
+            from: None,
+            request: Rc::from(request),
+        }
     }
 }

@@ -13,7 +13,9 @@ use crate::model::{Fault, Faults};
 pub(super) fn check(upstream: &Upstream, admin: &Admin) -> Result<(), Faults> {
     let mut list = Vec::new();
     for (index, server) in upstream.servers.iter().enumerate() {
-        let Some(address) = &server.address else { continue };
+        let Some(address) = &server.address else {
+            continue;
+        };
         let ip = address.parse::<IpAddr>().ok();
         let local = address.eq_ignore_ascii_case("localhost")
             || ip.is_some_and(|ip| ip.is_loopback() || ip.is_unspecified() || ip == admin.address);
@@ -31,7 +33,14 @@ pub(super) fn check(upstream: &Upstream, admin: &Admin) -> Result<(), Faults> {
             instead: "name a server that clients may reach".to_owned(),
         });
     }
-    if list.is_empty() { Ok(()) } else { Err(Faults { source: "upstream".to_owned(), list }) }
+    if list.is_empty() {
+        Ok(())
+    } else {
+        Err(Faults {
+            source: "upstream".to_owned(),
+            list,
+        })
+    }
 }
 
 fn is_link_local(ip: IpAddr) -> bool {
@@ -49,7 +58,11 @@ mod tests {
 
     #[test]
     fn the_admin_listener_and_link_local_addresses_are_refused() {
-        let admin = Admin { enabled: true, port: 9180, ..Admin::default() };
+        let admin = Admin {
+            enabled: true,
+            port: 9180,
+            ..Admin::default()
+        };
         for (address, port, allowed) in [
             ("127.0.0.1", 9180, false),
             ("localhost", 9180, false),
@@ -64,7 +77,11 @@ mod tests {
         ] {
             let value = json!({"name": "u", "servers": [{"address": address, "port": port}]});
             let upstream = serde_json::from_value(value).unwrap();
-            assert_eq!(check(&upstream, &admin).is_ok(), allowed, "{address}:{port}");
+            assert_eq!(
+                check(&upstream, &admin).is_ok(),
+                allowed,
+                "{address}:{port}"
+            );
         }
     }
 }

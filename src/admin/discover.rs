@@ -73,7 +73,10 @@ impl Discovery {
             } else if addresses.is_empty()
                 && let Some(known) = self.known.get(name).filter(|known| !known.is_empty())
             {
-                changes.push(Change::Resolve { name: name.to_owned(), addresses: known.clone() });
+                changes.push(Change::Resolve {
+                    name: name.to_owned(),
+                    addresses: known.clone(),
+                });
             }
         }
         self.known.retain(|name, _| followed.contains(name));
@@ -97,7 +100,10 @@ impl Discovery {
             match answer.addresses {
                 Some(addresses) if self.known.get(&answer.name) != Some(&addresses) => {
                     self.known.insert(answer.name.clone(), addresses.clone());
-                    return Change::Resolve { name: answer.name, addresses };
+                    return Change::Resolve {
+                        name: answer.name,
+                        addresses,
+                    };
                 }
                 _ => {}
             }
@@ -105,22 +111,34 @@ impl Discovery {
     }
 
     fn ask(&mut self, name: String, wait: Duration) {
-        let Some(resolver) = self.resolver.clone() else { return };
+        let Some(resolver) = self.resolver.clone() else {
+            return;
+        };
         let least = Duration::from_millis(self.limits.min_ttl_ms);
         let most = Duration::from_millis(self.limits.max_ttl_ms.max(self.limits.min_ttl_ms));
         self.asking.spawn_local(async move {
             tokio::time::sleep(wait).await;
             match resolver.lookup_ip(name.as_str()).await {
                 Ok(found) => {
-                    let ttl = found.valid_until().saturating_duration_since(Instant::now());
+                    let ttl = found
+                        .valid_until()
+                        .saturating_duration_since(Instant::now());
                     let mut addresses: Vec<IpAddr> = found.iter().collect();
                     addresses.sort_unstable();
                     let valid_until = Instant::now() + ttl.clamp(least, most);
-                    Answer { name, addresses: Some(addresses), valid_until }
+                    Answer {
+                        name,
+                        addresses: Some(addresses),
+                        valid_until,
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(message = "a server name cannot be resolved", name, %error);
-                    Answer { name, addresses: None, valid_until: Instant::now() + least }
+                    Answer {
+                        name,
+                        addresses: None,
+                        valid_until: Instant::now() + least,
+                    }
                 }
             }
         });

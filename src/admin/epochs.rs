@@ -18,7 +18,11 @@ pub(super) async fn answer(
 ) -> Result<Answer, Problem> {
     let read = matches!(request.method, Method::GET | Method::HEAD);
     let Some(rest) = rest else {
-        return if read { list(core, request) } else { Err(only("GET, HEAD")) };
+        return if read {
+            list(core, request)
+        } else {
+            Err(only("GET, HEAD"))
+        };
     };
     let (number, action) = match rest.split_once('/') {
         Some((number, action)) => (number, Some(action)),
@@ -47,8 +51,15 @@ fn list(core: &Core, request: &Request) -> Result<Answer, Problem> {
     let limit = request.number("limit")?.unwrap_or(100);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let history = core.history.borrow();
-    let epochs: Vec<Value> = history.iter().take(limit).map(|record| record.summary()).collect();
-    Ok(request::json(200, &json!({"epoch": core.epoch(), "epochs": epochs})))
+    let epochs: Vec<Value> = history
+        .iter()
+        .take(limit)
+        .map(|record| record.summary())
+        .collect();
+    Ok(request::json(
+        200,
+        &json!({"epoch": core.epoch(), "epochs": epochs}),
+    ))
 }
 
 fn one(core: &Core, epoch: u64) -> Result<Answer, Problem> {
@@ -70,8 +81,11 @@ async fn restore(core: &Core, request: &Request, epoch: u64) -> Result<Answer, P
         force: wishes.force,
     };
     let done = core.commit(write).await?;
-    let changes: Vec<Value> =
-        done.differences.iter().map(|difference| Value::Object(difference.summary())).collect();
+    let changes: Vec<Value> = done
+        .differences
+        .iter()
+        .map(|difference| Value::Object(difference.summary()))
+        .collect();
     let mut shown = Map::new();
     shown.insert("ok".into(), Value::Bool(true));
     shown.insert("restored".into(), json!(epoch));

@@ -61,8 +61,14 @@ impl Guard {
     pub(super) fn of(admin: &Admin) -> Result<Self, KeyError> {
         let mut keys = Vec::new();
         let mut add = |place: String, name: &str, secret: &crate::model::secret::Secret, role| {
-            let key = secret.reveal().map_err(|source| KeyError { place, source })?;
-            keys.push(Key { name: name.into(), hash: Sha256::digest(key.as_bytes()).into(), role });
+            let key = secret
+                .reveal()
+                .map_err(|source| KeyError { place, source })?;
+            keys.push(Key {
+                name: name.into(),
+                hash: Sha256::digest(key.as_bytes()).into(),
+                role,
+            });
             Ok(())
         };
         if admin.enabled {
@@ -75,7 +81,11 @@ impl Guard {
         }
         Ok(Self {
             keys,
-            allowed_hosts: admin.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            allowed_hosts: admin
+                .allowed_hosts
+                .iter()
+                .map(|host| host.to_ascii_lowercase())
+                .collect(),
             requests: Rate::of(admin.limits.requests_per_second),
             wrong_keys: Rate::of(WRONG_KEYS),
         })
@@ -132,7 +142,9 @@ impl Guard {
             Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
             _ => host,
         };
-        let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+        let bare = name
+            .strip_prefix('[')
+            .and_then(|name| name.strip_suffix(']'));
         if bare.unwrap_or(name).parse::<IpAddr>().is_ok() {
             return true;
         }
@@ -147,7 +159,10 @@ impl Guard {
         let mut found = None;
         for key in &self.keys {
             if bool::from(key.hash.ct_eq(&hash)) {
-                found = Some(Principal { name: key.name.clone(), role: key.role });
+                found = Some(Principal {
+                    name: key.name.clone(),
+                    role: key.role,
+                });
             }
         }
         found.filter(|_| !shown.is_empty())
@@ -164,7 +179,9 @@ pub(super) fn is_write<B>(request: &Request<B>) -> bool {
 fn one<'f>(fields: &'f HeaderMap, name: &HeaderName) -> Option<&'f str> {
     let mut values = fields.get_all(name).iter();
     let value: Option<&HeaderValue> = values.next();
-    value.filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok())
+    value
+        .filter(|_| values.next().is_none())
+        .and_then(|value| value.to_str().ok())
 }
 
 /// The authority of an origin such as `http://localhost:9180`.
@@ -206,7 +223,10 @@ mod tests {
             (vec![host, ("x-api-key", "roo")], 401),
             (vec![host, ("x-api-key", "")], 401),
             (vec![host], 401),
-            (vec![host, ("x-api-key", "root"), ("x-api-key", "root")], 401),
+            (
+                vec![host, ("x-api-key", "root"), ("x-api-key", "root")],
+                401,
+            ),
             (vec![("x-api-key", "root")], 400),
         ] {
             assert_eq!(status("GET", &fields), expected, "{fields:?}");
@@ -226,7 +246,11 @@ mod tests {
             ("evil.example:9180", 403),
             ("127.0.0.1.evil.example", 403),
         ] {
-            assert_eq!(status("GET", &[("host", host), ("x-api-key", "root")]), expected, "{host}");
+            assert_eq!(
+                status("GET", &[("host", host), ("x-api-key", "root")]),
+                expected,
+                "{host}"
+            );
         }
     }
 
@@ -243,7 +267,11 @@ mod tests {
             (("sec-fetch-site", "cross-site"), 403),
             (("upgrade", "websocket"), 403),
         ] {
-            assert_eq!(status("POST", &[base[0], base[1], field]), expected, "{field:?}");
+            assert_eq!(
+                status("POST", &[base[0], base[1], field]),
+                expected,
+                "{field:?}"
+            );
         }
     }
 }

@@ -42,7 +42,9 @@ impl History {
         self.bytes += record.bytes();
         self.records.push_back(Rc::new(record));
         while self.records.len() > EPOCHS_MAX || self.bytes > BYTES_MAX {
-            let Some(oldest) = self.records.pop_front() else { break };
+            let Some(oldest) = self.records.pop_front() else {
+                break;
+            };
             self.bytes -= oldest.bytes();
         }
     }
@@ -50,7 +52,8 @@ impl History {
     /// The epoch, if it is remembered.
     pub(super) fn get(&self, epoch: u64) -> Option<&Rc<Record>> {
         let first = self.records.front()?.epoch;
-        self.records.get(usize::try_from(epoch.checked_sub(first)?).ok()?)
+        self.records
+            .get(usize::try_from(epoch.checked_sub(first)?).ok()?)
     }
 
     /// The newest first.
@@ -81,8 +84,10 @@ impl History {
                 then.entry(key).or_insert_with(|| difference.before.clone());
             }
         }
-        let mut earlier: Earlier =
-            then.into_iter().map(|((kind, id), kept)| (kind, id, kept)).collect();
+        let mut earlier: Earlier = then
+            .into_iter()
+            .map(|((kind, id), kept)| (kind, id, kept))
+            .collect();
         earlier.sort_by_key(|(_, _, kept)| kept.as_ref().map_or(u64::MAX, |kept| kept.age));
         Some(earlier)
     }
@@ -92,7 +97,9 @@ impl Record {
     fn bytes(&self) -> usize {
         let of = |kept: &Option<Rc<Kept>>| kept.as_ref().map_or(0, |kept| kept.text.len() + 256);
         let each = self.differences.iter();
-        each.map(|difference| of(&difference.before) + of(&difference.after)).sum::<usize>() + 256
+        each.map(|difference| of(&difference.before) + of(&difference.after))
+            .sum::<usize>()
+            + 256
     }
 
     /// Number, time, who, what.
@@ -124,8 +131,11 @@ impl Record {
 
     fn show(&self, each: impl Fn(&Difference) -> Map<String, Value>) -> Value {
         let by: Vec<Value> = self.by.iter().map(Writer::show).collect();
-        let changes: Vec<Value> =
-            self.differences.iter().map(|difference| Value::Object(each(difference))).collect();
+        let changes: Vec<Value> = self
+            .differences
+            .iter()
+            .map(|difference| Value::Object(each(difference)))
+            .collect();
         let mut shown = json!({
             "epoch": self.epoch,
             "time": rfc3339(self.at),

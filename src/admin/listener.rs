@@ -77,7 +77,9 @@ async fn serve(core: &Rc<Core>, request: hyper::Request<Incoming>, from: SocketA
             let result = dialect::answer(core, &request).await;
             if let (true, Err(problem), Some(audit)) = (changes, &result, &core.audit) {
                 let status = problem.status.as_u16();
-                audit.note(&request.writer(), status, core.epoch(), &[]).await;
+                audit
+                    .note(&request.writer(), status, core.epoch(), &[])
+                    .await;
             }
             result
         }

@@ -28,11 +28,11 @@ mod reload;
 mod request;
 mod signals;
 mod stage;
+mod stall;
 mod start;
 mod state;
 mod status;
 pub mod store;
-mod stall;
 mod watch;
 mod writer;
 
@@ -80,11 +80,10 @@ const STOP_WITHIN: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// If the runtime or the signals cannot be had.
-pub fn run(
-    control: Control,
-    ready: impl FnOnce(&[SocketAddr]) + 'static,
-) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+pub fn run(control: Control, ready: impl FnOnce(&[SocketAddr]) + 'static) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let local = tokio::task::LocalSet::new();
     runtime.block_on(local.run_until(control.serve(ready)))
 }

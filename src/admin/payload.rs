@@ -18,14 +18,22 @@ pub(super) enum Payload {
     /// All of it.
     Whole(Option<Bytes>),
     /// `{"<name>":[…]}`, written as it is read: the entities are those of one moment.
-    List { open: Option<&'static str>, entities: std::vec::IntoIter<Rc<Kept>>, first: bool },
+    List {
+        open: Option<&'static str>,
+        entities: std::vec::IntoIter<Rc<Kept>>,
+        first: bool,
+    },
     /// Pieces as they come.
     Stream(mpsc::Receiver<Bytes>),
 }
 
 impl Payload {
     pub(super) fn list(name: &'static str, entities: Vec<Rc<Kept>>) -> Self {
-        Self::List { open: Some(name), entities: entities.into_iter(), first: true }
+        Self::List {
+            open: Some(name),
+            entities: entities.into_iter(),
+            first: true,
+        }
     }
 }
 
@@ -39,10 +47,16 @@ impl Body for Payload {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let piece = match &mut *self {
             Self::Whole(bytes) => bytes.take(),
-            Self::Stream(pieces) => return pieces.poll_recv(context).map(|piece| {
-                piece.map(|piece| Ok(Frame::data(piece)))
-            }),
-            Self::List { open, entities, first } => piece_of(open, entities, first),
+            Self::Stream(pieces) => {
+                return pieces
+                    .poll_recv(context)
+                    .map(|piece| piece.map(|piece| Ok(Frame::data(piece))));
+            }
+            Self::List {
+                open,
+                entities,
+                first,
+            } => piece_of(open, entities, first),
         };
         if matches!(&*self, Self::List { open: None, entities, .. } if entities.len() == 0) {
             *self = Self::Whole(None);

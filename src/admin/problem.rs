@@ -39,7 +39,10 @@ impl Problem {
     }
 
     pub(super) fn method_not_allowed(allow: &'static str) -> Self {
-        Self { allow: Some(allow), ..Self::new(405, "method not allowed") }
+        Self {
+            allow: Some(allow),
+            ..Self::new(405, "method not allowed")
+        }
     }
 
     /// A body that is no JSON document.

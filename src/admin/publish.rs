@@ -32,7 +32,9 @@ impl InForce {
     pub(super) async fn wait(&self, epoch: u64, within: Duration) -> bool {
         let mut least = self.0.subscribe();
         let reached = least.wait_for(|least| *least >= epoch);
-        tokio::time::timeout(within, reached).await.is_ok_and(|reached| reached.is_ok())
+        tokio::time::timeout(within, reached)
+            .await
+            .is_ok_and(|reached| reached.is_ok())
     }
 
     pub(super) fn is(&self, epoch: u64) -> bool {
@@ -44,7 +46,9 @@ impl InForce {
 pub(super) async fn follow(core: Rc<Core>, acknowledged: Arc<Acknowledged>) {
     loop {
         let least = core.publisher.acknowledged().min().unwrap_or(u64::MAX);
-        core.in_force.0.send_if_modified(|known| std::mem::replace(known, least) != least);
+        core.in_force
+            .0
+            .send_if_modified(|known| std::mem::replace(known, least) != least);
         acknowledged.0.notified().await;
         core.publisher.reclaim();
     }

@@ -21,7 +21,10 @@ struct Bucket {
 impl Rate {
     /// So many times per second, and as many at once.
     pub(super) fn of(per_second: u32) -> Self {
-        Self { per_second: f64::from(per_second), buckets: HashMap::new() }
+        Self {
+            per_second: f64::from(per_second),
+            buckets: HashMap::new(),
+        }
     }
 
     /// Takes a token; false if there is none.
@@ -40,7 +43,10 @@ impl Rate {
         if self.buckets.len() >= ADDRESSES_MAX && !self.buckets.contains_key(&address) {
             self.forget(now);
         }
-        let tokens = self.buckets.get(&address).map_or(self.per_second, |b| self.filled(b, now));
+        let tokens = self
+            .buckets
+            .get(&address)
+            .map_or(self.per_second, |b| self.filled(b, now));
         let enough = tokens >= 1.0;
         let tokens = if enough { tokens - 1.0 } else { tokens };
         self.buckets.insert(address, Bucket { tokens, at: now });

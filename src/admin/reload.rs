@@ -65,7 +65,9 @@ pub(super) fn needs_restart(present: &Config, file: &Config) -> Vec<String> {
         ("dns", present.dns != file.dns),
     ];
     let differ = sections.into_iter().filter(|(_, differs)| *differs);
-    differ.map(|(section, _)| format!("{section} differs in the file: restart to apply")).collect()
+    differ
+        .map(|(section, _)| format!("{section} differs in the file: restart to apply"))
+        .collect()
 }
 
 /// Where the routes and upstreams of the file differ from those in force.
@@ -78,7 +80,10 @@ pub(super) fn structural(state: &State, file: &[Entity]) -> Vec<String> {
             found.push(sentence);
         }
     };
-    for Entity { kind, id, value, .. } in file {
+    for Entity {
+        kind, id, value, ..
+    } in file
+    {
         match state.of_kind(*kind).get(id) {
             None => note(format!("{} {id} is only in the file", name(*kind))),
             Some(kept) if !kept.means(value) => {
@@ -103,5 +108,11 @@ pub(super) fn structural(state: &State, file: &[Entity]) -> Vec<String> {
 /// The write that brings the routes and upstreams of the file into force.
 pub(super) fn exchange(by: Writer, entities: Vec<Entity>) -> Write {
     let operation = Operation::Exchange { entities };
-    Write { by, operation, conditions: Conditions::default(), dry_run: false, force: true }
+    Write {
+        by,
+        operation,
+        conditions: Conditions::default(),
+        dry_run: false,
+        force: true,
+    }
 }

@@ -84,7 +84,10 @@ impl Request {
 
     /// The first value of a query parameter.
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+        self.query
+            .iter()
+            .find(|(given, _)| given == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// A query parameter that is on or off; alone it is on.
@@ -119,9 +122,17 @@ impl Request {
 
     pub(super) fn conditions(&self) -> Conditions {
         let read = |name| {
-            Tags::read(self.fields.get_all(name).iter().filter_map(|value| value.to_str().ok()))
+            Tags::read(
+                self.fields
+                    .get_all(name)
+                    .iter()
+                    .filter_map(|value| value.to_str().ok()),
+            )
         };
-        Conditions { matches: read(header::IF_MATCH), matches_none: read(header::IF_NONE_MATCH) }
+        Conditions {
+            matches: read(header::IF_MATCH),
+            matches_none: read(header::IF_NONE_MATCH),
+        }
     }
 
     /// The body as a declaration.
@@ -168,7 +179,9 @@ where
         let mut whole = Vec::new();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| Problem::new(400, "bad request"))?;
-            let Ok(piece) = frame.into_data() else { continue };
+            let Ok(piece) = frame.into_data() else {
+                continue;
+            };
             if whole.len() + piece.len() > most {
                 return Err(too_large());
             }
@@ -177,7 +190,9 @@ where
         Ok(whole.into())
     };
     let late = |_| Problem::new(408, "the body took too long");
-    tokio::time::timeout(BODY_WITHIN, read).await.map_err(late)?
+    tokio::time::timeout(BODY_WITHIN, read)
+        .await
+        .map_err(late)?
 }
 
 /// Decodes percent escapes; none if one is broken, or the result is not UTF-8.

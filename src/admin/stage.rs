@@ -94,7 +94,10 @@ impl<'s> Stage<'s> {
         let layer = &self.routes;
         let below = self.state.routes.with_prefix(prefix);
         let below = below.filter(|route| !layer.hidden.contains(&route.id));
-        below.chain(layer.put.with_prefix(prefix)).cloned().collect()
+        below
+            .chain(layer.put.with_prefix(prefix))
+            .cloned()
+            .collect()
     }
 
     /// The ids of the routes that use an upstream.
@@ -108,7 +111,11 @@ impl<'s> Stage<'s> {
     /// The names of all upstreams.
     pub(super) fn upstream_names(&self) -> impl Iterator<Item = &str> {
         let layer = &self.upstreams;
-        let below = self.state.upstreams.ids().filter(|name| !layer.hidden.contains(*name));
+        let below = self
+            .state
+            .upstreams
+            .ids()
+            .filter(|name| !layer.hidden.contains(*name));
         below.chain(layer.put.ids())
     }
 
@@ -117,7 +124,10 @@ impl<'s> Stage<'s> {
         let layer = self.layer(kind);
         let below = self.state.of_kind(kind).iter();
         let below = below.filter(|kept| !layer.hidden.contains(&kept.id));
-        below.chain(layer.put.iter()).map(|kept| kept.id.clone()).collect()
+        below
+            .chain(layer.put.iter())
+            .map(|kept| kept.id.clone())
+            .collect()
     }
 
     /// The epoch of the last change of a kind that others may see.
@@ -155,7 +165,11 @@ impl<'s> Stage<'s> {
     /// Begins a write.
     pub(super) fn mark(&mut self) -> Mark {
         self.undo.clear();
-        Mark { table: self.table.clone(), changed: self.changed, next_age: self.next_age }
+        Mark {
+            table: self.table.clone(),
+            changed: self.changed,
+            next_age: self.next_age,
+        }
     }
 
     /// Takes back everything since `mark`.
@@ -182,7 +196,10 @@ impl<'s> Stage<'s> {
         let mut put: Vec<Rc<Kept>> = self.upstreams.put.iter().cloned().collect();
         put.extend(self.routes.put.iter().cloned());
         let mut removed = Vec::new();
-        for (kind, layer) in [(Kind::Route, &self.routes), (Kind::Upstream, &self.upstreams)] {
+        for (kind, layer) in [
+            (Kind::Route, &self.routes),
+            (Kind::Upstream, &self.upstreams),
+        ] {
             let gone = layer.hidden.iter().filter(|id| layer.put.get(id).is_none());
             removed.extend(gone.map(|id| (kind, id.clone())));
         }
@@ -230,8 +247,10 @@ impl Staged {
     pub(super) fn changes(&self) -> Vec<EntityChange> {
         let put = self.put.iter().map(|kept| EntityChange::Put(kept.entity()));
         let removed = self.removed.iter();
-        let removed =
-            removed.map(|(kind, id)| EntityChange::Remove { kind: *kind, id: id.to_string() });
+        let removed = removed.map(|(kind, id)| EntityChange::Remove {
+            kind: *kind,
+            id: id.to_string(),
+        });
         put.chain(removed).collect()
     }
 

@@ -78,7 +78,9 @@ pub struct Prepared {
 
 impl fmt::Debug for Prepared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Prepared").field("first", &self.first).finish_non_exhaustive()
+        f.debug_struct("Prepared")
+            .field("first", &self.first)
+            .finish_non_exhaustive()
     }
 }
 
@@ -87,14 +89,24 @@ impl fmt::Debug for Prepared {
 /// # Errors
 /// If any of that cannot be done; nothing is left running then.
 pub fn prepare(path: Option<&Path>, mut config: Config) -> Result<Prepared, AdminError> {
-    let Opened { store, entities, epoch } = Store::open(path, &config)?;
+    let Opened {
+        store,
+        entities,
+        epoch,
+    } = Store::open(path, &config)?;
     let table = Table::empty().change(&changes(&entities)?)?;
-    let first =
-        Arc::new(Snapshot { epoch: epoch.max(1), table, settings: Settings::of(&config) });
+    let first = Arc::new(Snapshot {
+        epoch: epoch.max(1),
+        table,
+        settings: Settings::of(&config),
+    });
     let guard = Guard::of(&config.admin)?;
     let audit = match &config.admin.audit_log {
         Some(path) if config.admin.enabled => {
-            let failed = |source| AdminError::AuditLog { path: path.clone(), source };
+            let failed = |source| AdminError::AuditLog {
+                path: path.clone(),
+                source,
+            };
             Some(Audit::open(path).map_err(failed)?)
         }
         _ => None,
@@ -103,7 +115,15 @@ pub fn prepare(path: Option<&Path>, mut config: Config) -> Result<Prepared, Admi
     // The entities have them.
     config.routes = Vec::new();
     config.upstreams = Vec::new();
-    Ok(Prepared { first, config, entities, store, guard, audit, listener })
+    Ok(Prepared {
+        first,
+        config,
+        entities,
+        store,
+        guard,
+        audit,
+        listener,
+    })
 }
 
 fn changes(entities: &[Entity]) -> Result<Vec<Change>, AdminError> {
@@ -118,7 +138,10 @@ fn changes(entities: &[Entity]) -> Result<Vec<Change>, AdminError> {
                 let mut route: crate::model::Route =
                     serde_json::from_value(value).map_err(stored("route"))?;
                 route.id = Some(entity.id.clone());
-                Change::PutRoute { route, age: entity.age }
+                Change::PutRoute {
+                    route,
+                    age: entity.age,
+                }
             }
             Kind::Upstream => {
                 Change::PutUpstream(serde_json::from_value(value).map_err(stored("upstream"))?)
@@ -152,8 +175,24 @@ pub(super) struct Started {
 /// Starts the tasks of the admin core.
 pub(super) fn start(control: Control) -> io::Result<Started> {
     clock::started_ms();
-    let Control { prepared, publisher, acknowledged, counters, cores, driver, listening } = control;
-    let Prepared { first, config, entities, store, guard, audit, listener } = prepared;
+    let Control {
+        prepared,
+        publisher,
+        acknowledged,
+        counters,
+        cores,
+        driver,
+        listening,
+    } = control;
+    let Prepared {
+        first,
+        config,
+        entities,
+        store,
+        guard,
+        audit,
+        listener,
+    } = prepared;
     let (queue, waiting) = mpsc::channel(QUEUE_MAX);
     let core = Rc::new(Core {
         newest: watch::Sender::new(first.epoch),

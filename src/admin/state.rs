@@ -85,7 +85,9 @@ impl Kept {
             age: entity.age,
             created_at: entity.created_at,
             updated_at: entity.updated_at,
-            upstream: text("upstream").filter(|_| entity.kind == Kind::Route).map(Into::into),
+            upstream: text("upstream")
+                .filter(|_| entity.kind == Kind::Route)
+                .map(Into::into),
             path: path_hash(value),
             text: value.to_string().into(),
         }
@@ -141,7 +143,9 @@ const PATH_KEYS: [&str; 4] = ["path_prefix", "path", "path_template", "path_rege
 
 /// The hash of what the route `value` matches the path with.
 fn path_hash(value: &Value) -> u64 {
-    let given = PATH_KEYS.iter().find_map(|key| Some((key, value.get(key)?.as_str()?)));
+    let given = PATH_KEYS
+        .iter()
+        .find_map(|key| Some((key, value.get(key)?.as_str()?)));
     let (key, path) = given.unwrap_or((&"", ""));
     hash_of(key, path)
 }
@@ -207,7 +211,10 @@ impl Entities {
     pub(super) fn put(&mut self, kept: Rc<Kept>) {
         self.remove(&kept.id);
         if let Some(upstream) = &kept.upstream {
-            self.users.entry(upstream.clone()).or_default().insert(kept.id.clone());
+            self.users
+                .entry(upstream.clone())
+                .or_default()
+                .insert(kept.id.clone());
         }
         if kept.kind == Kind::Route {
             match self.by_path.get_mut(&kept.path) {
@@ -259,14 +266,19 @@ impl State {
             config,
             routes: Entities::default(),
             upstreams: Entities::default(),
-            changed: Changed { routes: epoch, upstreams: epoch },
+            changed: Changed {
+                routes: epoch,
+                upstreams: epoch,
+            },
             next_age: 0,
             pending: Vec::new(),
             last_reload_error: None,
         };
         for entity in entities {
             state.next_age = state.next_age.max(entity.age + 1);
-            state.of_kind_mut(entity.kind).put(Rc::new(Kept::of(entity)));
+            state
+                .of_kind_mut(entity.kind)
+                .put(Rc::new(Kept::of(entity)));
         }
         state
     }

@@ -44,7 +44,11 @@ fn cores(core: &Core) -> Vec<Value> {
         state.insert("driver".into(), json!(core.driver));
         state.insert("epoch".into(), json!(epoch));
         state.insert("lag".into(), json!(newest.saturating_sub(epoch)));
-        state.extend(counters.each().map(|(name, value)| (name.to_owned(), json!(value))));
+        state.extend(
+            counters
+                .each()
+                .map(|(name, value)| (name.to_owned(), json!(value))),
+        );
         Value::Object(state)
     })
     .collect()

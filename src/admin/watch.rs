@@ -37,9 +37,19 @@ pub(super) fn answer(core: &Rc<Core>, request: &Request) -> Result<Answer, Probl
     let present = core.epoch();
     let from = request.number("from_epoch")?.unwrap_or(present);
     if core.history.borrow().after(from, present).is_none() {
-        let first = core.history.borrow().iter().last().map_or(present, |record| record.epoch);
-        let problem = Problem::new(410, "not every epoch after this one is known; read all anew");
-        return Err(problem.with("from_epoch", json!(first - 1)).with("epoch", json!(present)));
+        let first = core
+            .history
+            .borrow()
+            .iter()
+            .last()
+            .map_or(present + 1, |record| record.epoch);
+        let problem = Problem::new(
+            410,
+            "not every epoch after this one is known; read all anew",
+        );
+        return Err(problem
+            .with("from_epoch", json!(first - 1))
+            .with("epoch", json!(present)));
     }
     if core.watchers.get() >= WATCHERS_MAX {
         return Err(Problem::new(503, "too many streams are open"));
@@ -47,7 +57,11 @@ pub(super) fn answer(core: &Rc<Core>, request: &Request) -> Result<Answer, Probl
     core.watchers.set(core.watchers.get() + 1);
     let (lines, body) = mpsc::channel(WAITING_MAX);
     tokio::task::spawn_local(stream(Watcher(core.clone()), from, lines));
-    Ok(request::answer(200, "application/x-ndjson", Payload::Stream(body)))
+    Ok(request::answer(
+        200,
+        "application/x-ndjson",
+        Payload::Stream(body),
+    ))
 }
 
 async fn stream(watcher: Watcher, mut seen: u64, lines: mpsc::Sender<Bytes>) {

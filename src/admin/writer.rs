@@ -29,7 +29,10 @@ type Answer = oneshot::Sender<Result<Done, Refusal>>;
 
 /// Writes until the queue ends.
 pub(super) async fn run(core: Rc<Core>, store: Store, mut queue: mpsc::Receiver<Message>) {
-    let mut task = Task { core, store: Some(store) };
+    let mut task = Task {
+        core,
+        store: Some(store),
+    };
     let mut batch = Vec::new();
     while queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
         task.take(batch.drain(..)).await;
@@ -61,12 +64,19 @@ impl Task {
                 Message::Resolve(change) => resolved.push(change),
                 Message::Write(write, answer) => {
                     // A write by force must not carry others over the file.
-                    if writes.last().is_some_and(|(last, _)| last.force != write.force) {
+                    if writes
+                        .last()
+                        .is_some_and(|(last, _)| last.force != write.force)
+                    {
                         self.write(std::mem::take(&mut writes), Vec::new()).await;
                     }
                     writes.push((write, answer));
                 }
-                Message::Reload { by, structural, answer } => {
+                Message::Reload {
+                    by,
+                    structural,
+                    answer,
+                } => {
                     self.write(std::mem::take(&mut writes), Vec::new()).await;
                     let _ = answer.send(self.reload(by, structural).await);
                 }
@@ -81,7 +91,10 @@ impl Task {
             return;
         }
         let force = writes.first().is_some_and(|(write, _)| write.force);
-        let mut next = Next { resolved, ..Next::default() };
+        let mut next = Next {
+            resolved,
+            ..Next::default()
+        };
         let mut done = Vec::with_capacity(writes.len());
         {
             let state = self.core.state.borrow();
@@ -105,9 +118,10 @@ impl Task {
                 (Err(error), Ok(made)) if !made.differences.is_empty() => {
                     Err(Refusal::Store(error.clone()))
                 }
-                (_, Ok(made)) if made.differences.is_empty() => {
-                    Ok(Done { epoch: self.core.epoch(), ..made })
-                }
+                (_, Ok(made)) if made.differences.is_empty() => Ok(Done {
+                    epoch: self.core.epoch(),
+                    ..made
+                }),
                 (_, result) => result,
             };
             let _ = answer.send(result);
@@ -136,7 +150,8 @@ impl Task {
     async fn store(&mut self, staged: &Staged, force: bool) -> Result<(), StoreError> {
         let epoch = self.core.epoch() + 1;
         let changes = staged.changes();
-        self.with_store(move |store| store.commit(epoch, &changes, force)).await
+        self.with_store(move |store| store.commit(epoch, &changes, force))
+            .await
     }
 
     /// Does something with the store on a thread that may wait for the disk.
@@ -144,7 +159,9 @@ impl Task {
         &mut self,
         work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let Some(mut store) = self.store.take() else { return Err(StoreError::NoFile) };
+        let Some(mut store) = self.store.take() else {
+            return Err(StoreError::NoFile);
+        };
         let worked = tokio::task::spawn_blocking(move || {
             let result = work(&mut store);
             (store, result)
@@ -218,7 +235,10 @@ impl Task {
             }
         };
         let mut reloaded = Reloaded::default();
-        let mut next = Next { by: vec![by.clone()], ..Next::default() };
+        let mut next = Next {
+            by: vec![by.clone()],
+            ..Next::default()
+        };
         {
             let mut state = self.core.state.borrow_mut();
             state.last_reload_error = None;

@@ -24,7 +24,10 @@ pub fn parse_json(text: &str, source: &str) -> Result<Value, Faults> {
         what,
         instead: String::new(),
     };
-    let faults = |list| Faults { source: source.to_owned(), list };
+    let faults = |list| Faults {
+        source: source.to_owned(),
+        list,
+    };
     let document = document::parse(text, Format::Json)
         .map_err(|syntax| faults(vec![fault(ROOT, syntax.line, syntax.what)]))?;
     if document.duplicates.is_empty() {
@@ -32,7 +35,11 @@ pub fn parse_json(text: &str, source: &str) -> Result<Value, Faults> {
     }
     let twice = "this key is given more than once".to_owned();
     let places = document.duplicates.iter();
-    Err(faults(places.map(|place| fault(place, None, twice.clone())).collect()))
+    Err(faults(
+        places
+            .map(|place| fault(place, None, twice.clone()))
+            .collect(),
+    ))
 }
 
 /// Checks a route against everything but the upstreams that there are.
@@ -40,7 +47,9 @@ pub fn parse_json(text: &str, source: &str) -> Result<Value, Faults> {
 /// # Errors
 /// Every fault of it; their places start at the route.
 pub fn check_route(value: &Value, http: &Http) -> Result<Route, Faults> {
-    check(value, "routes", |route: &Route, report| checks::one_route(route, http, report))
+    check(value, "routes", |route: &Route, report| {
+        checks::one_route(route, http, report)
+    })
 }
 
 /// Checks an upstream.
@@ -59,7 +68,15 @@ pub fn no_upstream<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> 
     };
     let path = format!("{ROOT}.upstream");
     let what = format!("there is no upstream {}", quoted(name));
-    Faults { source: "route".to_owned(), list: vec![Fault { path, line: None, what, instead }] }
+    Faults {
+        source: "route".to_owned(),
+        list: vec![Fault {
+            path,
+            line: None,
+            what,
+            instead,
+        }],
+    }
 }
 
 /// The schema is that of a document, so the thing is put into one.
@@ -90,6 +107,9 @@ fn check<T: DeserializeOwned>(
     };
     match read {
         Some(read) if report.faults.is_empty() => Ok(read),
-        _ => Err(Faults { source: list.trim_end_matches('s').to_owned(), list: report.faults }),
+        _ => Err(Faults {
+            source: list.trim_end_matches('s').to_owned(),
+            list: report.faults,
+        }),
     }
 }

@@ -4,6 +4,7 @@
 // Each test file is its own crate and uses its own part of this.
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
+pub mod admin;
 mod client;
 mod drivers;
 mod message;
@@ -14,6 +15,7 @@ mod ringway;
 
 use std::time::Duration;
 
+pub use admin::{ADMIN, AdminClient};
 pub use client::{RawClient, closes, exchange};
 pub use drivers::{Driver, on_both_drivers};
 pub use message::{Framing, Message, Reader, show};

@@ -67,14 +67,21 @@ fn decoded(text: &str) -> Result<String, Problem> {
 /// A prefix has a slash in it, an id never has.
 fn route_target(text: &str) -> Result<Target, Problem> {
     let text = decoded(text)?;
-    Ok(if text.contains('/') { Target::Prefix(text) } else { Target::Id(text) })
+    Ok(if text.contains('/') {
+        Target::Prefix(text)
+    } else {
+        Target::Id(text)
+    })
 }
 
 async fn list(core: &Core, request: &Request, kind: Kind) -> Result<Answer, Problem> {
     match request.method {
         Method::GET | Method::HEAD => Ok(all(core, request, kind)),
         Method::POST => {
-            let operation = Operation::Create { kind, value: request.declaration()? };
+            let operation = Operation::Create {
+                kind,
+                value: request.declaration()?,
+            };
             let mut location = String::new();
             let mut answer = write(core, request, operation, 201, |done| {
                 let id = done.subject.as_ref().map_or("", |kept| &*kept.id);
@@ -121,7 +128,11 @@ async fn one(
         Method::GET | Method::HEAD => show(core, request, kind, &target),
         Method::PUT => replace(core, request, kind, target).await,
         Method::PATCH => {
-            let operation = Operation::Merge { kind, target, patch: request.patch()? };
+            let operation = Operation::Merge {
+                kind,
+                target,
+                patch: request.patch()?,
+            };
             write(core, request, operation, 200, |done| named(kind, done)).await
         }
         Method::DELETE => remove(core, request, kind, target).await,
@@ -146,12 +157,7 @@ fn all(core: &Core, request: &Request, kind: Kind) -> Answer {
     answer
 }
 
-fn show(
-    core: &Core,
-    request: &Request,
-    kind: Kind,
-    target: &Target,
-) -> Result<Answer, Problem> {
+fn show(core: &Core, request: &Request, kind: Kind, target: &Target) -> Result<Answer, Problem> {
     let state = core.state.borrow();
     let found: Vec<&Rc<Kept>> = match target {
         Target::Id(id) => state.of_kind(kind).get(id).into_iter().collect(),
@@ -172,7 +178,11 @@ fn show(
     let mut answer = request::text(200, "application/json", kept.text.to_string());
     request::set(&mut answer, header::ETAG, &tag);
     let updated = std::time::UNIX_EPOCH + std::time::Duration::from_millis(kept.updated_at);
-    request::set(&mut answer, header::LAST_MODIFIED, &httpdate::fmt_http_date(updated));
+    request::set(
+        &mut answer,
+        header::LAST_MODIFIED,
+        &httpdate::fmt_http_date(updated),
+    );
     Ok(answer)
 }
 
@@ -182,7 +192,11 @@ async fn replace(
     kind: Kind,
     target: Target,
 ) -> Result<Answer, Problem> {
-    let operation = Operation::Replace { kind, target, value: request.declaration()? };
+    let operation = Operation::Replace {
+        kind,
+        target,
+        value: request.declaration()?,
+    };
     write(core, request, operation, 200, |done| named(kind, done)).await
 }
 
@@ -200,7 +214,9 @@ async fn remove(
 
 async fn reload(core: &Core, request: &Request) -> Result<Answer, Problem> {
     let wishes = request.wishes()?;
-    let reloaded = core.reload(request.writer(), request.flag("structural")?).await?;
+    let reloaded = core
+        .reload(request.writer(), request.flag("structural")?)
+        .await?;
     let body = object(json!({
         "ok": true,
         "epoch": reloaded.epoch,
@@ -208,16 +224,23 @@ async fn reload(core: &Core, request: &Request) -> Result<Answer, Problem> {
         "changed": reloaded.differences.len(),
         "pending_structural_changes": reloaded.pending,
     }));
-    let done =
-        Done { epoch: reloaded.epoch, differences: reloaded.differences, subject: None };
+    let done = Done {
+        epoch: reloaded.epoch,
+        differences: reloaded.differences,
+        subject: None,
+    };
     super::write::settle(core, request, &wishes, &done, 200, body).await
 }
 
 /// `{"ok":true,"route":"/canary/"}`; what has no path prefix is named by its path or its id.
 fn named(kind: Kind, done: &Done) -> Map<String, Value> {
-    let Some(kept) = &done.subject else { return object(json!({"ok": true})) };
+    let Some(kept) = &done.subject else {
+        return object(json!({"ok": true}));
+    };
     let value = kept.value();
-    let shown = path_of(&value).filter(|_| kind == Kind::Route).unwrap_or(&kept.id);
+    let shown = path_of(&value)
+        .filter(|_| kind == Kind::Route)
+        .unwrap_or(&kept.id);
     object(json!({"ok": true, name(kind): shown}))
 }
 

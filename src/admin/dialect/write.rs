@@ -10,8 +10,8 @@ use crate::admin::commit::{Done, Operation, Write};
 use crate::admin::core::Core;
 use crate::admin::problem::Problem;
 use crate::admin::publish::lagging;
-use crate::admin::state::Kept;
 use crate::admin::request::{self, Answer, EPOCH, Request, Wishes};
+use crate::admin::state::Kept;
 
 /// Commits an operation and answers with `status` and what `body` makes of it.
 pub(super) async fn write(
@@ -34,7 +34,10 @@ pub(super) async fn write(
     let mut shown = body(&done);
     if wishes.dry_run {
         shown.insert("dry_run".into(), Value::Bool(true));
-        shown.insert("result".into(), json!(done.subject.as_ref().map(|kept| kept.value())));
+        shown.insert(
+            "result".into(),
+            json!(done.subject.as_ref().map(|kept| kept.value())),
+        );
         shown.insert("diff".into(), differences(&done));
         return Ok(request::json(200, &Value::Object(shown)));
     }
@@ -57,7 +60,9 @@ pub(in crate::admin) async fn settle(
         shown.insert("lagging".into(), json!(lagging(core, done.epoch)));
     }
     if let Some(audit) = &core.audit {
-        audit.note(&request.writer(), status, done.epoch, &done.differences).await;
+        audit
+            .note(&request.writer(), status, done.epoch, &done.differences)
+            .await;
     }
     let mut answer = request::json(status, &Value::Object(shown));
     request::set(&mut answer, EPOCH, &done.epoch.to_string());

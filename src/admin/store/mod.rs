@@ -55,7 +55,11 @@ impl Store {
     /// Never.
     pub fn open(path: Option<&Path>, config: &Config) -> Result<Opened, StoreError> {
         let entities = entities(config);
-        Ok(Opened { store: Self::File(path.map(Into::into)), entities, epoch: 1 })
+        Ok(Opened {
+            store: Self::File(path.map(Into::into)),
+            entities,
+            epoch: 1,
+        })
     }
 
     /// Commits.
@@ -89,15 +93,22 @@ impl Store {
 }
 
 fn entities(config: &Config) -> Vec<Entity> {
-        let routes = config.routes.iter().map(|route| {
-            let id = route.id.clone().unwrap_or_else(|| route.derived_id());
-            (Kind::Route, id, serde_json::to_value(route).unwrap_or_default())
-        });
-        let upstreams = config.upstreams.iter().map(|upstream| {
-            let value = serde_json::to_value(upstream).unwrap_or_default();
-            (Kind::Upstream, upstream.name.clone(), value)
-        });
-        routes.chain(upstreams).zip(0..).map(|((kind, id, value), age)| Entity {
+    let routes = config.routes.iter().map(|route| {
+        let id = route.id.clone().unwrap_or_else(|| route.derived_id());
+        (
+            Kind::Route,
+            id,
+            serde_json::to_value(route).unwrap_or_default(),
+        )
+    });
+    let upstreams = config.upstreams.iter().map(|upstream| {
+        let value = serde_json::to_value(upstream).unwrap_or_default();
+        (Kind::Upstream, upstream.name.clone(), value)
+    });
+    routes
+        .chain(upstreams)
+        .zip(0..)
+        .map(|((kind, id, value), age)| Entity {
             kind,
             id,
             revision: 1,
@@ -105,5 +116,6 @@ fn entities(config: &Config) -> Vec<Entity> {
             created_at: 0,
             updated_at: 0,
             value,
-        }).collect()
+        })
+        .collect()
 }
