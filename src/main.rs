@@ -20,6 +20,10 @@ struct Cli {
 enum Command {
     /// Serve by a configuration file
     Run(cli::run::Args),
+    /// Say everything that is wrong with a configuration file
+    Check(cli::check::Args),
+    /// Print the JSON Schema of the configuration, or its reference
+    Schema(cli::schema::Args),
     /// Say which route a request would take, and why
     Explain(cli::explain::Args),
     /// Start a proxy and an origin to try things with
@@ -31,6 +35,8 @@ enum Command {
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => cli::run::run(&args),
+        Command::Check(args) => cli::check::run(&args),
+        Command::Schema(args) => cli::schema::run(&args),
         Command::Explain(args) => cli::explain::run(&args),
         Command::Quickstart(args) => cli::quickstart::run(&args),
         Command::Origin(args) => cli::origin::run(&args),

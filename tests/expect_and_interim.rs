@@ -77,13 +77,9 @@ fn an_unknown_expectation_fails() {
 
 #[test]
 fn interim_responses_pass_in_order() {
-    let early = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n";
-    let answer = [
-        early.repeat(9).as_bytes(),
-        b"HTTP/1.1 102 Processing\r\n\r\n",
-        &ok("done"),
-    ];
-    let answer = answer.concat();
+    let early = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n".repeat(9);
+    let processing = b"HTTP/1.1 102 Processing\r\n\r\n";
+    let answer = [early.as_bytes(), processing, &ok("done")].concat();
     on_both_drivers(|driver| {
         let origin = ScriptedOrigin::answering(answer.clone());
         let ringway = Ringway::start(&forwarding(origin.address()), driver);

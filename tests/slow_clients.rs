@@ -58,7 +58,7 @@ fn a_head_that_grows_slowly_gets_no_more_time() {
 
 #[test]
 fn a_connection_without_a_request_is_closed_in_silence() {
-    let timeouts = "timeouts: {header_ms: 200, idle_ms: 200}\n";
+    let timeouts = "timeouts: {header_ms: 200, write_ms: 200, idle_ms: 200}\n";
     on_both_drivers(|driver| {
         let origin = ScriptedOrigin::answering(ok(""));
         let ringway = Ringway::start(&(forwarding(origin.address()) + timeouts), driver);

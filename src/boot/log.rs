@@ -13,7 +13,9 @@ pub(super) fn open(
     config: &AccessLog,
     workers: usize,
 ) -> Result<(Vec<Lines>, Option<JoinHandle<()>>), BootError> {
-    let Some(path) = &config.path else { return Ok((Vec::new(), None)) };
+    let Some(path) = &config.path else {
+        return Ok((Vec::new(), None));
+    };
     let mut out: Box<dyn Write + Send> = match path.to_str() {
         Some("stdout") => Box::new(std::io::stdout()),
         Some("stderr") => Box::new(std::io::stderr()),
@@ -22,20 +24,25 @@ pub(super) fn open(
                 .create(true)
                 .append(true)
                 .open(path)
-                .map_err(|source| BootError::AccessLog { path: path.clone(), source })?,
+                .map_err(|source| BootError::AccessLog {
+                    path: path.clone(),
+                    source,
+                })?,
         ),
     };
     let (lines, pages) = lines::pages(workers, config.buffer_bytes as usize);
     let write = move || {
         let mut failed = false;
-        pages.drain(|page| match out.write_all(page).and_then(|()| out.flush()) {
-            Ok(()) => failed = false,
-            Err(error) if !failed => {
-                failed = true;
-                tracing::error!(message = "the access log cannot be written", %error);
-            }
-            Err(_) => {}
-        });
+        pages.drain(
+            |page| match out.write_all(page).and_then(|()| out.flush()) {
+                Ok(()) => failed = false,
+                Err(error) if !failed => {
+                    failed = true;
+                    tracing::error!(message = "the access log cannot be written", %error);
+                }
+                Err(_) => {}
+            },
+        );
     };
     let thread = std::thread::Builder::new()
         .name("ringway-log".into())

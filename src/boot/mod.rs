@@ -45,7 +45,9 @@ pub enum BootError {
         source: std::io::Error,
     },
     /// A core was named that this process may not use.
-    #[error("core {core} cannot be used: this process may use {usable}; change workers or admin.core")]
+    #[error(
+        "core {core} cannot be used: this process may use {usable}; change workers or admin.core"
+    )]
     NoSuchCore {
         /// The core.
         core: usize,
@@ -98,7 +100,9 @@ pub fn run(
     let acknowledged = Arc::new(admin::Acknowledged::default());
     let (publisher, mailboxes, wakings) = mailboxes(&first, cores.workers.len(), &acknowledged)?;
     let counters: Vec<Arc<Counters>> = cores.workers.iter().map(|_| Arc::default()).collect();
-    let parts = parts(listeners, mailboxes, wakings, &counters, log_lines, driver, format);
+    let parts = parts(
+        listeners, mailboxes, wakings, &counters, log_lines, driver, format,
+    );
     let workers = start_workers(parts, &cores, driver)?;
     let running = Running { workers, log };
     cores::pin(cores.admin);
@@ -140,7 +144,9 @@ fn bind_all(config: &Config, driver: Driver, workers: usize) -> Result<Bound, Bo
             let socket = net::bind(address, listener.backlog, driver)
                 .map_err(|source| BootError::Bind { address, source })?;
             // Port 0 is chosen once; the siblings share what the kernel chose.
-            address = socket.local_addr().map_err(system("a socket has no address"))?;
+            address = socket
+                .local_addr()
+                .map_err(system("a socket has no address"))?;
             of_worker.push(socket);
         }
         addresses.push(address);
@@ -184,7 +190,11 @@ fn parts(
     format: LogFormat,
 ) -> Vec<CoreParts> {
     let mut lines = lines.into_iter();
-    let each = listeners.into_iter().zip(mailboxes).zip(wakings).zip(counters);
+    let each = listeners
+        .into_iter()
+        .zip(mailboxes)
+        .zip(wakings)
+        .zip(counters);
     each.map(|(((listeners, mailbox), waking), counters)| CoreParts {
         listeners,
         mailbox,
@@ -202,17 +212,24 @@ fn start_workers(
     driver: Driver,
 ) -> Result<Vec<JoinHandle<()>>, BootError> {
     let start = |(part, core): (CoreParts, usize)| {
-        std::thread::Builder::new().name(format!("ringway-core-{core}")).spawn(move || {
-            cores::pin(core);
-            if let Err(error) = net::run(driver, proxy::run(part)).and_then(|ended| ended) {
-                tracing::error!(message = "a core could not start", core, %error);
-                // The admin core waits for every core: without this one there is no Ringway.
-                std::process::exit(1);
-            }
-        })
+        std::thread::Builder::new()
+            .name(format!("ringway-core-{core}"))
+            .spawn(move || {
+                cores::pin(core);
+                if let Err(error) = net::run(driver, proxy::run(part)).and_then(|ended| ended) {
+                    tracing::error!(message = "a core could not start", core, %error);
+                    // The admin core waits for every core: without this one there is no Ringway.
+                    std::process::exit(1);
+                }
+            })
     };
-    let started = parts.into_iter().zip(cores.workers.iter().copied()).map(start);
-    started.collect::<Result<_, _>>().map_err(system("a thread cannot be started"))
+    let started = parts
+        .into_iter()
+        .zip(cores.workers.iter().copied())
+        .map(start);
+    started
+        .collect::<Result<_, _>>()
+        .map_err(system("a thread cannot be started"))
 }
 
 impl Running {

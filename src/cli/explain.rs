@@ -23,7 +23,9 @@ pub struct Args {
 
 /// Prints the explanation.
 pub fn run(args: &Args) -> ExitCode {
-    let Some(config) = super::load(&args.config) else { return ExitCode::FAILURE };
+    let Some(config) = super::load(&args.config) else {
+        return ExitCode::FAILURE;
+    };
     let Some((method, url)) = args.request.split_once(' ') else {
         eprintln!("--request is a method, a space and a URL, as in 'GET http://host/path'");
         return ExitCode::FAILURE;

@@ -1,9 +1,11 @@
 //! The commands of the `ringway` binary, one file each.
 
+pub mod check;
 pub mod explain;
 pub mod origin;
 pub mod quickstart;
 pub mod run;
+pub mod schema;
 
 use std::path::Path;
 
@@ -13,7 +15,10 @@ use crate::model::{self, Config};
 fn load(path: &Path) -> Option<Config> {
     match model::load(path) {
         Ok(loaded) => {
-            loaded.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+            loaded
+                .warnings
+                .iter()
+                .for_each(|warning| eprintln!("warning: {warning}"));
             Some(loaded.config)
         }
         Err(error) => {

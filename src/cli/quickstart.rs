@@ -37,7 +37,9 @@ pub fn run(args: &Args) -> ExitCode {
     let (address, listener) = origin;
     let (stop, stopped) = watch::channel(false);
     let serving = std::thread::spawn(move || origin::serve(listener, stopped));
-    let Some(config) = configuration(args.port, address) else { return ExitCode::FAILURE };
+    let Some(config) = configuration(args.port, address) else {
+        return ExitCode::FAILURE;
+    };
     let ran = boot::run(None, config, args.driver.into(), move |listening| {
         if let Some(proxy) = listening.first() {
             introduce(*proxy, address);

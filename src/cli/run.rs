@@ -44,7 +44,9 @@ impl From<DriverArg> for DriverChoice {
 /// Runs until told to stop.
 pub fn run(args: &Args) -> ExitCode {
     boot::start_logging(false);
-    let Some(config) = super::load(&args.config) else { return ExitCode::FAILURE };
+    let Some(config) = super::load(&args.config) else {
+        return ExitCode::FAILURE;
+    };
     match boot::run(Some(&args.config), config, args.driver.into(), |_| {}) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

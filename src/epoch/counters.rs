@@ -12,13 +12,15 @@ impl Cell {
     /// Adds to it.
     #[inline]
     pub fn add(&self, more: u64) {
-        self.0.store(self.get().wrapping_add(more), Ordering::Relaxed);
+        self.0
+            .store(self.get().wrapping_add(more), Ordering::Relaxed);
     }
 
     /// Takes from it; for gauges.
     #[inline]
     pub fn sub(&self, less: u64) {
-        self.0.store(self.get().wrapping_sub(less), Ordering::Relaxed);
+        self.0
+            .store(self.get().wrapping_sub(less), Ordering::Relaxed);
     }
 
     /// Sets it; for gauges.

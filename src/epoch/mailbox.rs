@@ -99,7 +99,9 @@ impl Publisher {
         self.reclaim();
         for post in &self.posts {
             post.published.snapshot.store(snapshot.clone());
-            post.published.epoch.store(snapshot.epoch, Ordering::Release);
+            post.published
+                .epoch
+                .store(snapshot.epoch, Ordering::Release);
             post.bell.ring();
         }
     }
@@ -114,7 +116,9 @@ impl Publisher {
 
     /// The epoch that each core works by.
     pub fn acknowledged(&self) -> impl Iterator<Item = u64> {
-        self.posts.iter().map(|post| post.acknowledged.0.load(Ordering::Acquire))
+        self.posts
+            .iter()
+            .map(|post| post.acknowledged.0.load(Ordering::Acquire))
     }
 
     /// Whether every core works by this epoch or a later one.

@@ -131,7 +131,8 @@ pub struct Limits {
     pub max_connections: u32,
     /// Interim (1xx) answers that an origin may send before its answer; more is 502.
     pub max_interim_responses: u8,
-    /// 256 KiB buffers for large bodies per worker; without a free one a body moves in small pieces.
+    /// 256 KiB buffers for large bodies, per worker; without a free one a body moves in small
+    /// pieces.
     #[schemars(range(min = 1))]
     pub large_buffers: u16,
 }
@@ -221,7 +222,8 @@ pub struct AccessLog {
     pub path: Option<PathBuf>,
     /// What a line looks like.
     pub format: LogFormat,
-    /// Bytes of lines per worker that may wait for the disk; what does not fit is dropped and counted.
+    /// Bytes of lines per worker that may wait for the disk; what does not fit is dropped and
+    /// counted.
     #[schemars(range(min = 65_536, max = 1_073_741_824))]
     pub buffer_bytes: u32,
 }

@@ -98,7 +98,9 @@ fn parse_yaml(text: &str, notes: &mut Notes) -> Result<Value, SyntaxFault> {
         Node { notes, depth: 0 }.deserialize(reader)
     })
     .map_err(|error| SyntaxFault {
-        line: error.location().and_then(|at| u32::try_from(at.line()).ok()),
+        line: error
+            .location()
+            .and_then(|at| u32::try_from(at.line()).ok()),
         what: format!("this is not valid YAML: {}", plain(&error)),
     })
 }
@@ -106,7 +108,11 @@ fn parse_yaml(text: &str, notes: &mut Notes) -> Result<Value, SyntaxFault> {
 /// The message without its position, which has its own place in a fault.
 fn plain(error: &serde_saphyr::Error) -> String {
     let message = error.to_string();
-    message.split(" at line ").next().unwrap_or(&message).to_owned()
+    message
+        .split(" at line ")
+        .next()
+        .unwrap_or(&message)
+        .to_owned()
 }
 
 /// What is noted while a text is read, and where the reader is.
@@ -144,7 +150,9 @@ impl Node<'_> {
         if self.depth < DEPTH_MAX {
             return Ok(());
         }
-        Err(E::custom(format!("it is nested more than {DEPTH_MAX} levels deep")))
+        Err(E::custom(format!(
+            "it is nested more than {DEPTH_MAX} levels deep"
+        )))
     }
 }
 
@@ -320,7 +328,11 @@ mod tests {
     #[test]
     fn an_empty_yaml_text_is_an_empty_object() {
         for text in ["", "# nothing\n", "---\n"] {
-            assert_eq!(parse(text, Format::Yaml).unwrap().value, json!({}), "{text:?}");
+            assert_eq!(
+                parse(text, Format::Yaml).unwrap().value,
+                json!({}),
+                "{text:?}"
+            );
         }
     }
 
@@ -328,7 +340,11 @@ mod tests {
     fn syntax_faults_name_the_line() {
         let json = parse("{\n \"a\": }\n", Format::Json).unwrap_err();
         assert_eq!(json.line, Some(2));
-        assert!(json.what.starts_with("this is not valid JSON: "), "{}", json.what);
+        assert!(
+            json.what.starts_with("this is not valid JSON: "),
+            "{}",
+            json.what
+        );
         assert!(!json.what.contains("at line"), "{}", json.what);
         let yaml = parse("a: 1\nb: [1, 2\nc: }\n", Format::Yaml).unwrap_err();
         assert!(yaml.line.is_some(), "{yaml:?}");

@@ -21,6 +21,26 @@ pub struct Fault {
     pub instead: String,
 }
 
+impl Fault {
+    /// The fault as a line about the document `source`: `config.yaml:12: $.routes[3]: …`.
+    #[must_use]
+    pub fn line_in(&self, source: &str) -> String {
+        match self.line {
+            Some(line) => format!("{source}:{line}: {self}"),
+            None => format!("{source}: {self}"),
+        }
+    }
+
+    /// The same, said to be a warning.
+    #[must_use]
+    pub fn warning_in(&self, source: &str) -> String {
+        match self.line {
+            Some(line) => format!("{source}:{line}: warning: {self}"),
+            None => format!("{source}: warning: {self}"),
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.path, self.what)?;
@@ -46,25 +66,13 @@ impl fmt::Display for Faults {
             if index > 0 {
                 f.write_str("\n")?;
             }
-            write_line(f, &self.source, fault)?;
+            f.write_str(&fault.line_in(&self.source))?;
         }
         Ok(())
     }
 }
 
 impl std::error::Error for Faults {}
-
-/// Writes `source:line: ` and the fault.
-pub(crate) fn write_line(
-    into: &mut impl fmt::Write,
-    source: &str,
-    fault: &Fault,
-) -> fmt::Result {
-    match fault.line {
-        Some(line) => write!(into, "{source}:{line}: {fault}"),
-        None => write!(into, "{source}: {fault}"),
-    }
-}
 
 /// What the checks found: faults refuse the document, warnings do not.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -177,7 +185,12 @@ pub(crate) fn nearest<'a>(
     known
         .into_iter()
         .filter(|word| word.len() <= COMPARED_MAX)
-        .map(|word| (strsim::jaro_winkler(&given, &word.to_ascii_lowercase()), word))
+        .map(|word| {
+            (
+                strsim::jaro_winkler(&given, &word.to_ascii_lowercase()),
+                word,
+            )
+        })
         .filter(|(likeness, _)| *likeness >= 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, word)| word)

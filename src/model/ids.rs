@@ -26,14 +26,23 @@ impl Route {
             }
         }
         let id = id.trim_end_matches('-');
-        if id.is_empty() { "root".to_owned() } else { id.to_owned() }
+        if id.is_empty() {
+            "root".to_owned()
+        } else {
+            id.to_owned()
+        }
     }
 
     fn matched_path(&self) -> &str {
-        [&self.path, &self.path_prefix, &self.path_template, &self.path_regex]
-            .into_iter()
-            .find_map(Option::as_deref)
-            .unwrap_or_default()
+        [
+            &self.path,
+            &self.path_prefix,
+            &self.path_template,
+            &self.path_regex,
+        ]
+        .into_iter()
+        .find_map(Option::as_deref)
+        .unwrap_or_default()
     }
 }
 
@@ -74,7 +83,10 @@ mod tests {
                 json!({"host": "api.example.com", "path_template": "/users/{id}"}),
                 "api.example.com-users-id",
             ),
-            (json!({"host": "*.example.com", "path": "/"}), "any.example.com"),
+            (
+                json!({"host": "*.example.com", "path": "/"}),
+                "any.example.com",
+            ),
             (json!({"path_regex": "/a(b|c)+"}), "a-b-c"),
             (json!({"path": "/%C3%A9"}), "C3-A9"),
             (json!({}), "root"),
@@ -86,7 +98,10 @@ mod tests {
     #[test]
     fn long_ids_are_cut() {
         let path = format!("/{}", "x".repeat(500));
-        assert_eq!(route(json!({"path": path})).derived_id().len(), DERIVED_BYTES_MAX);
+        assert_eq!(
+            route(json!({"path": path})).derived_id().len(),
+            DERIVED_BYTES_MAX
+        );
     }
 
     #[test]
@@ -98,7 +113,10 @@ mod tests {
             route(json!({"path_prefix": "/a"})),
         ];
         name_routes(&mut routes);
-        let ids: Vec<_> = routes.iter().map(|route| route.id.as_deref().unwrap()).collect();
+        let ids: Vec<_> = routes
+            .iter()
+            .map(|route| route.id.as_deref().unwrap())
+            .collect();
         assert_eq!(ids, ["a", "a-3", "a-2", "a-4"]);
     }
 }

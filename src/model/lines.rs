@@ -134,8 +134,10 @@ impl<'a> JsonWalker<'a> {
             _ => {
                 let ends = |byte: &u8| matches!(byte, b',' | b']' | b'}') || is_space(*byte);
                 let rest = self.text.as_bytes().get(self.at..)?;
-                self.at += rest.iter().position(ends).unwrap_or(rest.len());
-                Some(())
+                let length = rest.iter().position(ends).unwrap_or(rest.len());
+                self.at += length;
+                // Without progress the text is broken, and the walk would never end.
+                (length > 0).then_some(())
             }
         }
     }
@@ -365,7 +367,10 @@ b: 2
 
     #[test]
     fn a_broken_text_ends_the_walk() {
-        for text in ["", "{", "{\"a\"", "{\"a\":", "[1,", "\"", "\"\\", "}", "{1:2}", "[1 2"] {
+        for text in [
+            "", "{", "{\"a\"", "{\"a\":", "[1,", "[}", "{\"a\":]", "[[}", "\"", "\"\\", "}",
+            "{1:2}", "[1 2",
+        ] {
             let lines = Lines::find(text, Format::Json, ["$.z"]);
             assert!(lines.all("$.z").is_empty());
         }

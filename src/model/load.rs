@@ -158,15 +158,22 @@ fn assemble(value: Value, report: &mut Report) -> (Config, Origin) {
     (config, origin)
 }
 
+/// Reads a section that stands once. One with a fault has its defaults, so that the checks of
+/// meaning do not say the same again in other words.
 fn section<T: DeserializeOwned + Default>(
     parts: &mut Map<String, Value>,
     key: &str,
     report: &mut Report,
 ) -> T {
-    match parts.remove(key) {
-        Some(value) => part(value, &at_key(ROOT, key), report).unwrap_or_default(),
-        None => T::default(),
-    }
+    let place = at_key(ROOT, key);
+    let read = parts
+        .remove(key)
+        .and_then(|value| part(value, &place, report));
+    let faulty = report
+        .faults
+        .iter()
+        .any(|fault| is_within(&fault.path, &place));
+    read.filter(|_| !faulty).unwrap_or_default()
 }
 
 /// Reads the elements of a list one by one; `places` keeps the index of each that was read.
@@ -218,14 +225,20 @@ fn is_within(path: &str, place: &str) -> bool {
 /// Gives every fault and warning its line, adds the keys that are given more than once, and puts
 /// all in the order of the text.
 fn locate(text: &str, format: Format, duplicates: &[String], report: &mut Report) {
-    if report.faults.is_empty() && report.warnings.is_empty() && duplicates.is_empty() {
+    let located = |fault: &Fault| fault.line.is_some() || fault.path == ROOT;
+    let mut found = report.faults.iter().chain(&report.warnings);
+    if duplicates.is_empty() && found.all(located) {
         return;
     }
     let found = report.faults.iter().chain(&report.warnings);
     let places = found.map(|fault| fault.path.as_str());
-    let lines = Lines::find(text, format, places.chain(duplicates.iter().map(String::as_str)));
+    let lines = Lines::find(
+        text,
+        format,
+        places.chain(duplicates.iter().map(String::as_str)),
+    );
     for fault in report.faults.iter_mut().chain(&mut report.warnings) {
-        if fault.line.is_none() && fault.path != ROOT {
+        if !located(fault) {
             fault.line = lines.first(&fault.path);
         }
     }

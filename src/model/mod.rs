@@ -33,3 +33,6 @@ pub use one::{check_route, check_upstream, no_upstream, parse_json};
 pub use route::Route;
 pub use schema::schema;
 pub use upstream::Upstream;
+
+#[cfg(test)]
+mod tests;

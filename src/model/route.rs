@@ -118,8 +118,8 @@ pub struct Condition {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Redirect {
-    /// The `Location`; `{path}`, `{query}`, `{host}` and the captures of the route stand for what the
-    /// request has. `{query}` includes its `?`.
+    /// The `Location`; `{path}`, `{query}`, `{host}` and the captures of the route stand for what
+    /// the request has. `{query}` includes its `?`.
     #[schemars(length(min = 1))]
     pub to: String,
     /// 301, 302, 303, 307 or 308.

@@ -9,9 +9,9 @@ use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use jsonschema::Validator;
+use schemars::Schema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
-use schemars::Schema;
 use serde_json::{Map, Value, json};
 
 use super::config::Config;

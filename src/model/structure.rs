@@ -35,13 +35,7 @@ pub(crate) fn check_empty(places: &[String], report: &mut Report) {
 /// The schema of the object that holds the last key of `place`, and that key.
 fn object_of(place: &str) -> Option<(&'static Value, String)> {
     let around = parent(place)?;
-    let step = place.get(around.len()..)?;
-    let part = if around == ROOT {
-        schema::schema()
-    } else {
-        schema_of(around)?
-    };
-    Some((part, key_of(step)?))
+    Some((schema_of(around)?, key_of(place.get(around.len()..)?)?))
 }
 
 fn schema_of(place: &str) -> Option<&'static Value> {
@@ -65,16 +59,25 @@ fn key_of(step: &str) -> Option<String> {
         return Some(key.to_owned());
     }
     let quoted = step.strip_prefix('[')?.strip_suffix(']')?;
-    quoted.strip_prefix('"')?.strip_suffix('"').map(str::to_owned)
+    quoted
+        .strip_prefix('"')?
+        .strip_suffix('"')
+        .map(str::to_owned)
 }
 
 fn explain(error: &ValidationError<'_>, report: &mut Report) {
     let place = place_of(error.instance_path());
     let part = schema_around(error.schema_path());
-    let expect = part.and_then(|part| part.get(EXPECT)).and_then(Value::as_str);
+    let expect = part
+        .and_then(|part| part.get(EXPECT))
+        .and_then(Value::as_str);
     let secret = part.is_some_and(|part| part.get("writeOnly").is_some());
     let instance = error.instance().as_ref();
-    let shown = if secret { "it".to_owned() } else { shown(instance) };
+    let shown = if secret {
+        "it".to_owned()
+    } else {
+        shown(instance)
+    };
     match error.kind() {
         Kind::AdditionalProperties { unexpected } => {
             let known = part.map(schema::keys).unwrap_or_default();
@@ -92,7 +95,11 @@ fn explain(error: &ValidationError<'_>, report: &mut Report) {
                 return;
             }
             let expect = expect.unwrap_or("one of the forms in docs/configuration.md");
-            report.fault(place, format!("{shown} is not what belongs here"), write(expect));
+            report.fault(
+                place,
+                format!("{shown} is not what belongs here"),
+                write(expect),
+            );
         }
         Kind::Type { kind } => {
             let (what, instead) = wrong_type(instance, &shown, kind, expect, part);
@@ -122,9 +129,17 @@ fn out_of_bounds(
     error: &ValidationError<'_>,
 ) -> (String, String) {
     let (what, instead) = match kind {
-        Kind::Minimum { limit } => (format!("{shown} is too small"), format!("the least is {limit}")),
-        Kind::Maximum { limit } => (format!("{shown} is too large"), format!("the most is {limit}")),
-        Kind::MinLength { limit: 1 } => ("the text is empty".to_owned(), "write something".to_owned()),
+        Kind::Minimum { limit } => (
+            format!("{shown} is too small"),
+            format!("the least is {limit}"),
+        ),
+        Kind::Maximum { limit } => (
+            format!("{shown} is too large"),
+            format!("the most is {limit}"),
+        ),
+        Kind::MinLength { limit: 1 } => {
+            ("the text is empty".to_owned(), "write something".to_owned())
+        }
         Kind::MinLength { limit } => (
             "the text is too short".to_owned(),
             format!("write at least {limit} characters"),
@@ -133,7 +148,10 @@ fn out_of_bounds(
             "the text is too long".to_owned(),
             format!("write at most {limit} characters"),
         ),
-        Kind::MinItems { limit: 1 } => ("the list is empty".to_owned(), "give at least one".to_owned()),
+        Kind::MinItems { limit: 1 } => (
+            "the list is empty".to_owned(),
+            "give at least one".to_owned(),
+        ),
         Kind::MinItems { limit } => (
             "the list is too short".to_owned(),
             format!("give at least {limit}"),
@@ -181,7 +199,12 @@ fn unknown_key(place: &str, key: &str, known: &[&str], report: &mut Report) {
 fn missing_key(place: &str, property: &Value, part: Option<&'static Value>, report: &mut Report) {
     let key = property.as_str().unwrap_or_default();
     let about = part
-        .and_then(|part| part.get("properties")?.get(key)?.get("description")?.as_str())
+        .and_then(|part| {
+            part.get("properties")?
+                .get(key)?
+                .get("description")?
+                .as_str()
+        })
         .unwrap_or_default();
     // The first sentence says what it is.
     let about = about.split(['.', ';', ':']).next().unwrap_or_default();
@@ -202,7 +225,9 @@ fn lower_first(text: &str) -> String {
 }
 
 fn wrong_word(place: &str, shown: &str, given: &Value, known: &[&str], report: &mut Report) {
-    let near = given.as_str().and_then(|given| nearest(given, known.iter().copied()));
+    let near = given
+        .as_str()
+        .and_then(|given| nearest(given, known.iter().copied()));
     let instead = match near {
         Some(word) => format!("did you mean {}?", quoted(word)),
         None => {
@@ -210,7 +235,11 @@ fn wrong_word(place: &str, shown: &str, given: &Value, known: &[&str], report: &
             format!("write {}", alternatives(&words))
         }
     };
-    report.fault(place, format!("{shown} is not one of the known words"), instead);
+    report.fault(
+        place,
+        format!("{shown} is not one of the known words"),
+        instead,
+    );
 }
 
 /// The words of a choice, where each branch is one word.
@@ -262,7 +291,10 @@ fn wrong_type(
         TypeKind::Single(one) => vec![*one],
         TypeKind::Multiple(several) => several.iter().collect(),
     };
-    let names: Vec<String> = wanted.iter().map(|one| type_name(*one).to_owned()).collect();
+    let names: Vec<String> = wanted
+        .iter()
+        .map(|one| type_name(*one).to_owned())
+        .collect();
     let what = match instance {
         Value::String(_) | Value::Number(_) | Value::Bool(_) => {
             format!("{shown} is {}", kind_name(instance))

@@ -60,7 +60,8 @@ pub enum LoadBalancer {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConnectionPool {
-    /// Connections to all servers of the upstream, per worker; without a free one the answer is 503.
+    /// Connections to all servers of the upstream, per worker; without a free one the answer is
+    /// 503.
     #[schemars(range(min = 1, max = 1_048_576))]
     pub max_connections: u32,
     /// Of these, how many may be kept without a request.

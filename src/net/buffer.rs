@@ -1,6 +1,7 @@
 //! Buffers that an operation borrows from its caller and gives back, and the pools they rest in.
 //!
-//! A buffer has a filled part; receiving adds behind it, sending takes from its front. The memory is
+//! A buffer has a filled part; receiving adds behind it, sending takes from its front. The memory
+//! is
 //! zeroed once, when it is made, so that every byte of it may always be looked at.
 
 use std::cell::{Cell, RefCell};
@@ -171,7 +172,8 @@ impl Buffer {
     }
 }
 
-// SAFETY: the memory is a boxed slice, so its address stays when the buffer moves; `start..end` lies
+// SAFETY: the memory is a boxed slice, so its address stays when the buffer moves; `start..end`
+// lies
 // inside it (every method keeps that) and all of it has been initialised.
 unsafe impl IoBuf for Buffer {
     #[inline]
@@ -237,7 +239,10 @@ impl BufferPool {
         self.out.set(self.out.get() + 1);
         let resting = self.resting.borrow_mut().pop();
         let buffer = resting.unwrap_or_else(|| Buffer::with_capacity(self.bytes));
-        Some(Lease { buffer, pool: self.clone() })
+        Some(Lease {
+            buffer,
+            pool: self.clone(),
+        })
     }
 
     /// How many are lent.

@@ -33,7 +33,12 @@ struct Place {
     how: Shutdown,
     passed: bool,
     idle: bool,
+    /// Whose wait is in vain once this stream is broken.
+    dependent: Option<Rc<Stream>>,
 }
+
+/// Ticks between two looks for streams that broke while nothing was received from them.
+const LOOK_TICKS: u64 = 10;
 
 /// The deadline of one stream; dropping it lets go of the stream.
 #[derive(Debug)]
@@ -54,13 +59,23 @@ impl Deadlines {
     pub fn after(&self, ms: u64) -> u64 {
         match ms {
             0 => NEVER,
-            _ => self.now.get().saturating_add(ms.div_ceil(TICK.as_millis() as u64)).saturating_add(1),
+            _ => self
+                .now
+                .get()
+                .saturating_add(ms.div_ceil(TICK.as_millis() as u64))
+                .saturating_add(1),
         }
     }
 
     /// Watches a stream, at first without an end.
     pub fn watch(self: &Rc<Self>, stream: Rc<Stream>) -> Deadline {
-        let place = Place { stream: Some(stream), how: Shutdown::Both, passed: false, idle: false };
+        let place = Place {
+            stream: Some(stream),
+            how: Shutdown::Both,
+            passed: false,
+            idle: false,
+            dependent: None,
+        };
         let free = self.free.borrow_mut().pop();
         let index = match free {
             Some(index) => {
@@ -74,7 +89,10 @@ impl Deadlines {
                 self.due.borrow().len() - 1
             }
         };
-        Deadline { all: self.clone(), place: index }
+        Deadline {
+            all: self.clone(),
+            place: index,
+        }
     }
 
     /// One tick later: ends every stream whose time is up.
@@ -85,6 +103,20 @@ impl Deadlines {
         for (index, at) in due.iter_mut().enumerate().filter(|(_, at)| **at <= now) {
             *at = NEVER;
             self.end(index);
+        }
+        drop(due);
+        if now.is_multiple_of(LOOK_TICKS) {
+            self.end_dependents_of_broken();
+        }
+    }
+
+    fn end_dependents_of_broken(&self) {
+        for place in self.places.borrow().iter() {
+            if let (Some(stream), Some(dependent)) = (&place.stream, &place.dependent)
+                && stream.is_broken()
+            {
+                dependent.shut(Shutdown::Both);
+            }
         }
     }
 
@@ -134,6 +166,14 @@ impl Deadline {
         self.put(self.all.after(ms), Shutdown::Read, idle);
     }
 
+    /// Takes the deadline away; nothing is received for now. Should the stream break meanwhile,
+    /// `dependent` is ended: whoever waits on that waits for nobody.
+    #[inline]
+    pub fn suspend(&self, dependent: &Rc<Stream>) {
+        self.clear();
+        self.all.places.borrow_mut()[self.place].dependent = Some(dependent.clone());
+    }
+
     /// Takes the deadline away.
     #[inline]
     pub fn clear(&self) {
@@ -153,13 +193,15 @@ impl Deadline {
         let place = &mut places[self.place];
         place.how = how;
         place.idle = idle;
+        place.dependent = None;
     }
 }
 
 impl Drop for Deadline {
     fn drop(&mut self) {
         self.all.due.borrow_mut()[self.place] = NEVER;
-        self.all.places.borrow_mut()[self.place].stream = None;
+        let place = &mut self.all.places.borrow_mut()[self.place];
+        (place.stream, place.dependent) = (None, None);
         self.all.free.borrow_mut().push(self.place);
     }
 }

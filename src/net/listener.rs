@@ -14,7 +14,11 @@ use super::stream::Stream;
 /// # Errors
 /// What the kernel says.
 pub fn bind(address: SocketAddr, backlog: u32, driver: Driver) -> io::Result<StdListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_tcp_nodelay(true)?;
@@ -46,7 +50,10 @@ impl Listener {
     /// # Errors
     /// What the runtime says.
     pub fn adopt(socket: StdListener) -> io::Result<Self> {
-        Ok(Self { inner: TcpListener::from_std(socket.try_clone()?)?, socket })
+        Ok(Self {
+            inner: TcpListener::from_std(socket.try_clone()?)?,
+            socket,
+        })
     }
 
     /// Waits for a client. Never drop this future before it is ready: a client would be lost.

@@ -29,6 +29,9 @@ pub async fn sleep(duration: std::time::Duration) {
 }
 
 /// Gives an operation that may be dropped halfway (never one on a live stream) a limit.
-pub async fn within<T>(limit: std::time::Duration, operation: impl Future<Output = T>) -> Option<T> {
+pub async fn within<T>(
+    limit: std::time::Duration,
+    operation: impl Future<Output = T>,
+) -> Option<T> {
     monoio::time::timeout(limit, operation).await.ok()
 }

@@ -26,7 +26,9 @@ impl std::fmt::Debug for Stream {
 
 impl Stream {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Self { inner: UnsafeCell::new(stream) }
+        Self {
+            inner: UnsafeCell::new(stream),
+        }
     }
 
     /// Receives behind the filled part of `buffer`, and gives it back with the count; 0 is the end.
@@ -66,17 +68,19 @@ impl Stream {
     pub fn is_quiet(&self) -> bool {
         let mut byte = [0u8; 1];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        matches!(rustix::net::recv(self, &mut byte, flags), Err(rustix::io::Errno::AGAIN))
+        matches!(
+            rustix::net::recv(self, &mut byte, flags),
+            Err(rustix::io::Errno::AGAIN)
+        )
     }
 
-    /// Whether the other side has ended or broken the stream, without taking anything from it.
-    pub fn has_ended(&self) -> bool {
+    /// Whether the other side has broken the stream. Its end alone is no break: a client may have
+    /// said all that it has to say, and wait.
+    pub fn is_broken(&self) -> bool {
         let mut byte = [0u8; 1];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        !matches!(
-            rustix::net::recv(self, &mut byte, flags),
-            Err(rustix::io::Errno::AGAIN) | Ok((1.., _))
-        )
+        let received = rustix::net::recv(self, &mut byte, flags);
+        received.is_err_and(|error| error != rustix::io::Errno::AGAIN)
     }
 
     /// Makes closing the stream reset it, so that nobody takes a cut-off message for a whole one.
@@ -85,7 +89,8 @@ impl Stream {
     }
 
     fn raw(&self) -> &TcpStream {
-        // SAFETY: a shared look that ends before any operation starts; no `&mut` lives across calls.
+        // SAFETY: a shared look that ends before any operation starts; no `&mut` lives across
+        // calls.
         unsafe { &*self.inner.get() }
     }
 }

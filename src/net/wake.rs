@@ -44,7 +44,9 @@ impl Waking {
         rustix::io::ioctl_fionbio(&self.0, non_blocking)?;
         let stream: Rc<Stream> = Rc::new(stream_of(self.0)?);
         let pool = BufferPool::new(64, 1, 1);
-        let Some(mut buffer) = pool.lend() else { return Ok(()) };
+        let Some(mut buffer) = pool.lend() else {
+            return Ok(());
+        };
         loop {
             let (received, lent) = stream.receive(buffer).await;
             buffer = lent;

@@ -36,7 +36,9 @@ pub(super) struct Connection {
 
 /// Accepts clients until the listener is closed.
 pub(super) async fn accept(core: Rc<Core>, listeners: Rc<[Listener]>, index: usize) {
-    let Some(listener) = listeners.get(index) else { return };
+    let Some(listener) = listeners.get(index) else {
+        return;
+    };
     while !core.is_draining() {
         match listener.accept().await {
             Ok((stream, client)) => admit(&core, stream, client),
@@ -53,7 +55,11 @@ fn admit(core: &Rc<Core>, stream: Stream, client: SocketAddr) {
         return;
     }
     let address = client.ip().to_canonical();
-    let trusted = snapshot.settings.trusted.iter().any(|net| net.contains(&address));
+    let trusted = snapshot
+        .settings
+        .trusted
+        .iter()
+        .any(|net| net.contains(&address));
     let stream = Rc::new(stream);
     let connection = Connection {
         deadline: core.deadlines.watch(stream.clone()),
@@ -71,7 +77,10 @@ fn admit(core: &Rc<Core>, stream: Stream, client: SocketAddr) {
         let served = contain(Box::pin(serve::serve(connection, core.clone()))).await;
         if let Err(panic) = served {
             core.counters.panics.add(1);
-            tracing::error!(message = "panic while serving a connection", what = text_of(&*panic));
+            tracing::error!(
+                message = "panic while serving a connection",
+                what = text_of(&*panic)
+            );
         }
     });
 }

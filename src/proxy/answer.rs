@@ -26,7 +26,8 @@ pub(super) enum After {
     Abort,
 }
 
-/// How long, and for how many bytes, a client that is still sending is listened to after the answer.
+/// How long, and for how many bytes, a client that is still sending is listened to after the
+/// answer.
 const LINGER_MS: u64 = 1_000;
 const LINGER_BYTES: usize = 1 << 20;
 
@@ -44,7 +45,9 @@ pub(super) async fn part(connection: &mut Connection, after: After) -> After {
 async fn linger(connection: &mut Connection) {
     connection.stream.shut(Shutdown::Write);
     connection.deadline.set(LINGER_MS);
-    let Some(mut lease) = connection.input.take() else { return };
+    let Some(mut lease) = connection.input.take() else {
+        return;
+    };
     let mut bytes = 0;
     while bytes < LINGER_BYTES {
         lease.reset(0);
@@ -106,20 +109,36 @@ pub(super) type Answering = Result<Answered, (Failure, Option<Lease>)>;
 
 impl Failure {
     pub(super) fn of(fault: Fault) -> Self {
-        Self { fault, server: None, repeatable: false, stale: false, begun: false }
+        Self {
+            fault,
+            server: None,
+            repeatable: false,
+            stale: false,
+            begun: false,
+        }
     }
 
     pub(super) fn to_connect(fault: Fault, server: usize) -> Self {
         let repeatable = matches!(fault, Fault::Unreachable | Fault::ConnectTimeout);
-        Self { server: Some(server), repeatable, ..Self::of(fault) }
+        Self {
+            server: Some(server),
+            repeatable,
+            ..Self::of(fault)
+        }
     }
 
     pub(super) fn at(self, server: usize) -> Self {
-        Self { server: Some(server), ..self }
+        Self {
+            server: Some(server),
+            ..self
+        }
     }
 
     fn begun(fault: Fault) -> Self {
-        Self { begun: true, ..Self::of(fault) }
+        Self {
+            begun: true,
+            ..Self::of(fault)
+        }
     }
 }
 
@@ -133,7 +152,7 @@ impl Exchange<'_> {
     /// The request body has gone; from now on the server is to answer.
     pub(super) fn uploaded(&self) {
         self.uploading.set(false);
-        self.client_deadline.clear();
+        self.client_deadline.suspend(&self.link.stream);
         self.await_answer();
     }
 
@@ -157,6 +176,9 @@ impl Exchange<'_> {
         if self.link.deadline.has_passed() {
             self.core.counters.upstream_timeouts.add(1);
             Fault::Timeout
+        } else if self.client.is_broken() {
+            self.core.counters.client_aborts.add(1);
+            Fault::ClientGone
         } else {
             Fault::Closed
         }
@@ -164,11 +186,12 @@ impl Exchange<'_> {
 
     fn await_client(&self) {
         self.link.deadline.set_at(self.total);
-        self.client_deadline.set(self.core.snapshot().settings.timeouts.write_ms);
+        self.client_deadline
+            .set(self.core.snapshot().settings.timeouts.write_ms);
     }
 
     /// Sends what is in the lease to the client.
-    async fn send(&self, lease: Lease, entry: &mut Entry) -> Result<Lease, Failure> {
+    async fn send(&self, lease: Lease, entry: &mut Entry<'_>) -> Result<Lease, Failure> {
         let bytes = lease.len();
         self.await_client();
         let (sent, lease) = self.client.send(lease).await;
@@ -202,9 +225,12 @@ struct Begun {
 pub(super) async fn answer(
     exchange: &Exchange<'_>,
     mut lease: Lease,
-    entry: &mut Entry,
+    entry: &mut Entry<'_>,
 ) -> Answering {
     let mut interim = 0u8;
+    if !exchange.uploading.get() {
+        exchange.client_deadline.suspend(&exchange.link.stream);
+    }
     let mut begun = loop {
         let progress = if lease.is_empty() {
             Progress::More
@@ -218,7 +244,9 @@ pub(super) async fn answer(
                 if interim > exchange.plan.max_interim {
                     return Err((Failure::of(Fault::BadResponse), None));
                 }
-                pass_interim(exchange, entry).await.map_err(|failure| (failure, None))?;
+                pass_interim(exchange, entry)
+                    .await
+                    .map_err(|failure| (failure, None))?;
             }
             Progress::More => {
                 if lease.room() == 0 {
@@ -236,15 +264,30 @@ pub(super) async fn answer(
                 if !matches!(received, Ok(1..)) {
                     let fault = exchange.fault_of_server();
                     let repeatable = silent && fault == Fault::Closed;
-                    return Err((Failure { repeatable, ..Failure::of(fault) }, Some(lease)));
+                    return Err((
+                        Failure {
+                            repeatable,
+                            ..Failure::of(fault)
+                        },
+                        Some(lease),
+                    ));
                 }
             }
         }
     };
     if begun.tunnel {
-        return Ok(Answered { reusable: false, keeps_client: false, tunnel: true, lease });
+        return Ok(Answered {
+            reusable: false,
+            keeps_client: false,
+            tunnel: true,
+            lease,
+        });
     }
-    lease = exchange.send(lease, entry).await.map_err(|failure| (failure, None))?;
+    lease = exchange
+        .send(lease, entry)
+        .await
+        .map_err(|failure| (failure, None))?;
+    entry.passed(begun.reframe.moved());
     if !begun.reframe.is_finished() {
         lease = stream_body(exchange, &mut begun.reframe, lease, entry)
             .await
@@ -263,7 +306,7 @@ async fn stream_body(
     exchange: &Exchange<'_>,
     reframe: &mut Reframe,
     lease: Lease,
-    entry: &mut Entry,
+    entry: &mut Entry<'_>,
 ) -> Result<Lease, Failure> {
     let before = reframe.moved();
     let pump = Pump {
@@ -276,6 +319,7 @@ async fn stream_body(
     };
     let streamed = pump.run(reframe, lease, |_| {}).await;
     entry.sent(reframe.moved() - before);
+    entry.passed(reframe.moved() - before);
     streamed.map_err(|fault| {
         Failure::begun(match fault {
             BodyFault::Broken => exchange.fault_of_server(),
@@ -293,7 +337,7 @@ async fn stream_body(
 fn read_head(
     exchange: &Exchange<'_>,
     lease: &mut Lease,
-    entry: &mut Entry,
+    entry: &mut Entry<'_>,
 ) -> Result<Progress, Fault> {
     let core = exchange.core;
     let plan = exchange.plan;
@@ -317,14 +361,19 @@ fn read_head(
         lease.advance(length);
         return Ok(Progress::Interim);
     }
-    if response.content_length.is_some_and(|length| length > plan.max_response_bytes)
+    if response
+        .content_length
+        .is_some_and(|length| length > plan.max_response_bytes)
         && response.body != Body::None
     {
         return Err(Fault::TooLarge);
     }
     let outgoing = body_for_client(response.body, plan.modern);
     let keeps_client = plan.persistent && outgoing != Body::UntilClose && !core.is_draining();
-    let upgrade = response.fields.iter().find(|field| Name::of(field.name) == Name::Upgrade);
+    let upgrade = response
+        .fields
+        .iter()
+        .find(|field| Name::of(field.name) == Name::Upgrade);
     let dates = core.dates.borrow();
     compose::response(
         &response,
@@ -340,8 +389,12 @@ fn read_head(
         },
         composed,
     );
-    entry.answered(core, response.status);
-    let to = if outgoing == Body::Chunked { Outgoing::Chunked } else { Outgoing::Plain };
+    entry.answered(response.status);
+    let to = if outgoing == Body::Chunked {
+        Outgoing::Chunked
+    } else {
+        Outgoing::Plain
+    };
     let mut begun = Begun {
         reframe: Reframe::new(response.body, to, plan.max_response_bytes, limits.bytes),
         reusable: response.is_persistent() && response.body != Body::UntilClose,
@@ -365,10 +418,12 @@ fn take_first_piece(
     if lease.is_empty() {
         return Ok(());
     }
-    reframe.take(lease, allow, |_| {}).map_err(|fault| match fault {
-        BodyFault::TooLarge => Fault::TooLarge,
-        _ => Fault::BadResponse,
-    })
+    reframe
+        .take(lease, allow, |_| {})
+        .map_err(|fault| match fault {
+            BodyFault::TooLarge => Fault::TooLarge,
+            _ => Fault::BadResponse,
+        })
 }
 
 /// How the body ends for the client: a client of HTTP/1.0 knows no chunks.
@@ -391,11 +446,13 @@ fn compose_interim(response: &Response<'_, '_>, composed: &mut Vec<u8>) {
 }
 
 /// Passes an interim response on, to a client that knows what that is (RFC 9110 §15.2).
-async fn pass_interim(exchange: &Exchange<'_>, entry: &mut Entry) -> Result<(), Failure> {
+async fn pass_interim(exchange: &Exchange<'_>, entry: &mut Entry<'_>) -> Result<(), Failure> {
     if !exchange.plan.modern {
         return Ok(());
     }
-    let Some(mut lease) = exchange.core.heads.lend() else { return Ok(()) };
+    let Some(mut lease) = exchange.core.heads.lend() else {
+        return Ok(());
+    };
     put_behind(&mut lease, &exchange.core.scratch.borrow().head);
     exchange.core.counters.interim.add(1);
     exchange.send(lease, entry).await.map(drop)

@@ -74,7 +74,15 @@ impl Reframe {
         };
         let finished = body == Body::None;
         let trailers = Vec::new();
-        Self { from, to, moved: 0, most, trailers, finished, excess: false }
+        Self {
+            from,
+            to,
+            moved: 0,
+            most,
+            trailers,
+            finished,
+            excess: false,
+        }
     }
 
     /// Whether all of it has been taken.
@@ -108,7 +116,10 @@ impl Reframe {
                 (payload, payload)
             }
             Incoming::Chunked(decoder) => {
-                let mut trailers = Trailers { allow, into: &mut self.trailers };
+                let mut trailers = Trailers {
+                    allow,
+                    into: &mut self.trailers,
+                };
                 let decoded = decoder
                     .decode(buffer.filled_mut(), &mut trailers)
                     .map_err(|_| BodyFault::Broken)?;
@@ -132,7 +143,9 @@ impl Reframe {
 
     /// What of `bytes` belongs to a body of known length that goes out as it is; none otherwise.
     pub(super) fn take_plain<'b>(&mut self, bytes: &'b [u8]) -> Option<&'b [u8]> {
-        let Incoming::Length(left) = &mut self.from else { return None };
+        let Incoming::Length(left) = &mut self.from else {
+            return None;
+        };
         let count = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
         *left -= count as u64;
         self.moved += count as u64;

@@ -59,7 +59,9 @@ async fn open(
     let (endpoints, pool_limit_ms) = {
         let declared = pool.declared.borrow();
         let server = declared.servers.get(picked.index);
-        let endpoints = server.map(|server| server.endpoints.clone()).unwrap_or_default();
+        let endpoints = server
+            .map(|server| server.endpoints.clone())
+            .unwrap_or_default();
         (endpoints, u64::from(declared.pool.connect_timeout_ms))
     };
     let limit = Duration::from_millis(limit_ms.min(pool_limit_ms));
@@ -70,7 +72,10 @@ async fn open(
                 core.counters.upstream_connects.add(1);
                 let stream = Rc::new(stream);
                 let deadline = core.deadlines.watch(stream.clone());
-                return Ok(Connected { link: Link::new(stream, deadline, place), reused: false });
+                return Ok(Connected {
+                    link: Link::new(stream, deadline, place),
+                    reused: false,
+                });
             }
             Some(Err(_)) => fault = Fault::Unreachable,
             None => fault = Fault::ConnectTimeout,

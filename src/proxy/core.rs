@@ -78,7 +78,11 @@ pub async fn run(parts: CoreParts) -> std::io::Result<()> {
         counters: parts.counters,
         heads: BufferPool::new(HEAD_BUFFER, RESTING, usize::MAX),
         exchanges: BufferPool::new(EXCHANGE_BUFFER, RESTING, usize::MAX),
-        large: BufferPool::new(LARGE_BUFFER, 16, usize::from(first.settings.limits.large_buffers)),
+        large: BufferPool::new(
+            LARGE_BUFFER,
+            16,
+            usize::from(first.settings.limits.large_buffers),
+        ),
         scratch: RefCell::default(),
         dates: RefCell::new(Dates::now()),
         log: lines,
@@ -87,7 +91,6 @@ pub async fn run(parts: CoreParts) -> std::io::Result<()> {
         mailbox: parts.mailbox,
         draining: Cell::new(false),
     });
-    core.mailbox.acknowledge(core.snapshot.borrow().epoch);
     let listeners: Rc<[Listener]> = parts
         .listeners
         .into_iter()
@@ -96,7 +99,12 @@ pub async fn run(parts: CoreParts) -> std::io::Result<()> {
     for index in 0..listeners.len() {
         spawn(accept::accept(core.clone(), listeners.clone(), index));
     }
-    spawn(listen_to_the_bell(core.clone(), parts.waking, parts.non_blocking));
+    spawn(listen_to_the_bell(
+        core.clone(),
+        parts.waking,
+        parts.non_blocking,
+    ));
+    core.mailbox.acknowledge(core.snapshot.borrow().epoch);
     core.tick_until_done(&listeners).await;
     Ok(())
 }
@@ -146,7 +154,8 @@ impl Core {
             self.deadlines.tick();
             self.dates.borrow_mut().refresh();
             self.look();
-            self.pools.sweep(self.deadlines.now(), &self.snapshot.borrow().table);
+            self.pools
+                .sweep(self.deadlines.now(), &self.snapshot.borrow().table);
             self.counters.large_buffers_out.set(self.large.out() as u64);
             if let Some(log) = &self.log {
                 log.borrow_mut().flush();
@@ -164,7 +173,7 @@ impl Core {
         }
         self.deadlines.end_all();
         if let Some(log) = &self.log {
-            log.borrow_mut().flush();
+            log.borrow_mut().close();
         }
     }
 }

@@ -36,36 +36,60 @@ pub fn explain(
 ) -> Result<Explanation, crate::table::CompileError> {
     let table = Table::compile(&config.routes, &config.upstreams)?;
     let settings = Settings::of(config);
-    let host = url.split("://").nth(1).unwrap_or(url).split(['/', '?']).next().unwrap_or_default();
+    let host = url
+        .split("://")
+        .nth(1)
+        .unwrap_or(url)
+        .split(['/', '?'])
+        .next()
+        .unwrap_or_default();
     let mut text = format!("{method} {url} HTTP/1.1\r\n");
-    if !fields.iter().any(|line| line.to_ascii_lowercase().starts_with("host:")) {
+    if !fields
+        .iter()
+        .any(|line| line.to_ascii_lowercase().starts_with("host:"))
+    {
         text.push_str(&format!("Host: {host}\r\n"));
     }
-    fields.iter().for_each(|line| text.push_str(&format!("{}\r\n", line.trim())));
+    fields
+        .iter()
+        .for_each(|line| text.push_str(&format!("{}\r\n", line.trim())));
     text.push_str("\r\n");
     let mut slots = Slots::new();
     let mut space = Space::default();
-    Ok(match understand(text.as_bytes(), &mut slots, &mut space, &settings) {
-        Err(refusal) => refused(refusal),
-        Ok(None) => Explanation {
-            outcome: "the request is not complete".to_owned(),
-            ..Explanation::default()
+    Ok(
+        match understand(text.as_bytes(), &mut slots, &mut space, &settings) {
+            Err(refusal) => refused(refusal),
+            Ok(None) => Explanation {
+                outcome: "the request is not complete".to_owned(),
+                ..Explanation::default()
+            },
+            Ok(Some(request)) => routed(&table, &settings, &request),
         },
-        Ok(Some(request)) => routed(&table, &settings, &request),
-    })
+    )
 }
 
 fn refused(refusal: Refusal) -> Explanation {
     let outcome = format!("refused with {}: {}", refusal.status, refusal.sentence);
-    Explanation { outcome, ..Explanation::default() }
+    Explanation {
+        outcome,
+        ..Explanation::default()
+    }
 }
 
 fn routed(table: &Table, settings: &Settings, request: &Understood<'_, '_>) -> Explanation {
     let question = request.question();
-    let verdicts = table.explain(&question).iter().map(ToString::to_string).collect();
+    let verdicts = table
+        .explain(&question)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     let Some(found) = table.find(&question) else {
         let outcome = "no route matches: 404".to_owned();
-        return Explanation { verdicts, outcome, ..Explanation::default() };
+        return Explanation {
+            verdicts,
+            outcome,
+            ..Explanation::default()
+        };
     };
     let explanation = match &found.route.action {
         Action::Forward(to) => forwarded(table, settings, request, &found, to),
@@ -74,7 +98,10 @@ fn routed(table: &Table, settings: &Settings, request: &Understood<'_, '_>) -> E
             redirect.location(&question, &found.captures, &mut location);
             let location = String::from_utf8_lossy(&location);
             let outcome = format!("redirected with {} to {location}", redirect.status);
-            Explanation { outcome, ..Explanation::default() }
+            Explanation {
+                outcome,
+                ..Explanation::default()
+            }
         }
         Action::Respond(respond) => {
             let outcome = format!(
@@ -82,10 +109,16 @@ fn routed(table: &Table, settings: &Settings, request: &Understood<'_, '_>) -> E
                 respond.status,
                 respond.body.len()
             );
-            Explanation { outcome, ..Explanation::default() }
+            Explanation {
+                outcome,
+                ..Explanation::default()
+            }
         }
     };
-    Explanation { verdicts, ..explanation }
+    Explanation {
+        verdicts,
+        ..explanation
+    }
 }
 
 fn forwarded(
@@ -99,12 +132,25 @@ fn forwarded(
     let mut composed = Vec::new();
     // No client is there; 192.0.2.1 stands for one in documentation (RFC 5737).
     let client = Forwarding::of(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
-    Outbound { request, found, to, settings, client: &client, trusted: false }
-        .compose(&mut path, &mut composed);
     let upstream = table.upstream(to.upstream);
     let name = upstream.map_or("(gone)", |upstream| &upstream.name);
+    let client = &client;
+    Outbound {
+        request,
+        found,
+        to,
+        settings,
+        upstream: name,
+        client,
+        trusted: false,
+    }
+    .compose(&mut path, &mut composed);
     let servers = upstream.map_or_else(String::new, |upstream| {
-        let servers: Vec<&str> = upstream.servers.iter().map(|server| &*server.name).collect();
+        let servers: Vec<&str> = upstream
+            .servers
+            .iter()
+            .map(|server| &*server.name)
+            .collect();
         format!("{:?} among {}", upstream.balancer, servers.join(", "))
     });
     Explanation {

@@ -30,6 +30,8 @@ pub(super) struct Plan {
     /// The composed head and as much of the body as was at hand; kept until the server answers.
     request: Option<Lease>,
     request_bytes: usize,
+    /// Bytes of the body that were at hand.
+    at_hand: u64,
     /// What of the body is still to come.
     upload: Option<Reframe>,
     /// Whether that is all of the request.
@@ -69,6 +71,7 @@ impl Plan {
             max_response_bytes: to.max_response_bytes,
             request,
             request_bytes: composed.len(),
+            at_hand: 0,
             upload: (head.body != Body::None)
                 .then(|| Reframe::new(head.body, outgoing, most, settings.head.bytes)),
             is_whole: head.body == Body::None,
@@ -90,12 +93,17 @@ impl Plan {
     /// Takes what the client has already sent of a body of known length along with the head: one
     /// send, and it can be sent again.
     pub(super) fn take_body_at_hand(&mut self, input: &mut Buffer) {
-        let (Some(reframe), Some(request)) = (&mut self.upload, &mut self.request) else { return };
+        let (Some(reframe), Some(request)) = (&mut self.upload, &mut self.request) else {
+            return;
+        };
         let before = request.len();
-        let Some(bytes) = reframe.take_plain(input.filled()) else { return };
+        let Some(bytes) = reframe.take_plain(input.filled()) else {
+            return;
+        };
         put_behind(request, bytes);
         let taken = request.len() - before;
         self.request_bytes = request.len();
+        self.at_hand = taken as u64;
         input.advance(taken);
         if reframe.is_finished() {
             self.upload = None;
@@ -109,13 +117,15 @@ pub(super) async fn forward(
     connection: &mut Connection,
     core: &Core,
     mut plan: Plan,
-    entry: &mut Entry,
+    entry: &mut Entry<'_>,
 ) -> After {
     let total = core.deadlines.after(u64::from(plan.timeouts.total_ms));
+    entry.received(plan.at_hand);
     let mut failed_at = None;
     let mut tries = 0u8;
     loop {
-        let fault = match attempt(connection, core, &mut plan, entry, total, failed_at, tries).await {
+        let fault = match attempt(connection, core, &mut plan, entry, total, failed_at, tries).await
+        {
             Ok(Answer::Done(after)) => return after,
             Ok(Answer::Tunnel(link, lease)) => {
                 return tunnel::tunnel(connection, core, link, lease, entry).await;
@@ -144,7 +154,7 @@ async fn attempt(
     connection: &mut Connection,
     core: &Core,
     plan: &mut Plan,
-    entry: &mut Entry,
+    entry: &mut Entry<'_>,
     total: u64,
     failed_at: Option<usize>,
     tries: u8,
@@ -152,7 +162,7 @@ async fn attempt(
     let picked = pick(&plan.pool, failed_at).ok_or(Failure::of(Fault::NoServer))?;
     let repeatable = plan.idempotent && plan.is_whole;
     let limit = u64::from(plan.timeouts.connect_ms);
-    entry.picked(core, &picked.server.name);
+    entry.picked(&plan.pool, &picked.server.name);
     let Connected { link, reused } =
         connect(core, &plan.pool, &picked, limit, tries > 0, repeatable)
             .await
@@ -162,18 +172,33 @@ async fn attempt(
         return Err(Failure::of(Fault::NoServer));
     };
     request.refill(0..plan.request_bytes);
-    link.deadline.set_at(total.min(core.deadlines.after(u64::from(plan.timeouts.send_ms))));
+    link.deadline
+        .set_at(total.min(core.deadlines.after(u64::from(plan.timeouts.send_ms))));
     let (sent, mut lease) = link.stream.send(request).await;
     if sent.is_err() && plan.upload.is_none() {
         // The answer may have come before the end of the connection, but that is for uploads.
-        let fault = if link.deadline.has_passed() { Fault::Timeout } else { Fault::Closed };
+        let fault = if link.deadline.has_passed() {
+            Fault::Timeout
+        } else {
+            Fault::Closed
+        };
         plan.request = Some(lease);
-        return Err(Failure { repeatable, stale: reused, ..Failure::of(fault) }.at(picked.index));
+        return Err(Failure {
+            repeatable,
+            stale: reused,
+            ..Failure::of(fault)
+        }
+        .at(picked.index));
     }
     lease.reset(plan.request_bytes);
     let uploading = Cell::new(plan.upload.is_some());
     let upload = plan.upload.take();
-    let Connection { stream: client, deadline: client_deadline, input, .. } = connection;
+    let Connection {
+        stream: client,
+        deadline: client_deadline,
+        input,
+        ..
+    } = connection;
     let exchange = Exchange {
         core,
         client,
@@ -196,7 +221,11 @@ async fn attempt(
                 plan.pool.keep(&picked.server, link, core.deadlines.now());
             }
             let open = answered.keeps_client && !uploading.get();
-            Ok(Answer::Done(if open { After::KeepOpen } else { After::Close }))
+            Ok(Answer::Done(if open {
+                After::KeepOpen
+            } else {
+                After::Close
+            }))
         }
         Err((mut failure, lease)) => {
             plan.request = lease;
@@ -212,14 +241,14 @@ async fn attempt(
 async fn both(
     exchange: &Exchange<'_>,
     lease: Lease,
-    entry: &mut Entry,
+    entry: &mut Entry<'_>,
     mut reframe: Reframe,
     input: &mut Option<Lease>,
 ) -> answer::Answering {
-    let received = Cell::new(0);
+    let at_hand = reframe.moved();
     let mut client_fault = None;
     let answered = {
-        let mut sending = pin!(upload(exchange, &mut reframe, input, &received));
+        let mut sending = pin!(upload(exchange, &mut reframe, input));
         let mut answering = pin!(answer::answer(exchange, lease, entry));
         std::future::poll_fn(|context| {
             if exchange.uploading.get()
@@ -240,7 +269,7 @@ async fn both(
         })
         .await
     };
-    exchange.core.counters.bytes_received.add(received.get());
+    entry.received(reframe.moved() - at_hand);
     match (answered, client_fault) {
         (Err((failure, lease)), Some(fault)) => Err((Failure { fault, ..failure }, lease)),
         (answered, _) => answered,
@@ -252,7 +281,6 @@ async fn upload(
     exchange: &Exchange<'_>,
     reframe: &mut Reframe,
     input: &mut Option<Lease>,
-    received: &Cell<u64>,
 ) -> Result<(), BodyFault> {
     let body_ms = exchange.core.snapshot().settings.timeouts.body_ms;
     let pump = Pump {
@@ -266,13 +294,17 @@ async fn upload(
         await_to: &|| exchange.await_server(exchange.plan.timeouts.send_ms),
         exact: true,
     };
-    let Some(mut lease) = exchange.core.exchanges.lend() else { return Err(BodyFault::Broken) };
+    let Some(mut lease) = exchange.core.exchanges.lend() else {
+        return Err(BodyFault::Broken);
+    };
     if let Some(input) = input.as_mut().filter(|input| !input.is_empty()) {
         lease.reset(32);
         put_behind(&mut lease, input.filled());
         input.reset(0);
         let snapshot = exchange.core.snapshot();
-        reframe.take(&mut lease, &snapshot.settings.trailers, |rest| put_behind(input, rest))?;
+        reframe.take(&mut lease, &snapshot.settings.trailers, |rest| {
+            put_behind(input, rest)
+        })?;
         drop(snapshot);
         lease = pump.send(lease).await.map_err(|_| BodyFault::ToFailed)?;
     }
@@ -282,9 +314,8 @@ async fn upload(
             put_behind(input, rest);
         }
     })
-    .await?;
-    received.set(reframe.moved());
-    Ok(())
+    .await
+    .map(drop)
 }
 
 /// An input that may have to be lent anew.
@@ -301,4 +332,7 @@ impl OrLend for Option<Lease> {
     }
 }
 
-const _: () = assert!(EXCHANGE_BUFFER > 36 * 1024, "a response of 32 KiB fits behind a request");
+const _: () = assert!(
+    EXCHANGE_BUFFER > 36 * 1024,
+    "a response of 32 KiB fits behind a request"
+);

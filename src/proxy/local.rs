@@ -19,6 +19,8 @@ pub(super) struct Local {
     status: u16,
     reason: &'static str,
     keep: bool,
+    /// Of its body.
+    bytes: usize,
     /// What the request still has of its body.
     left: Body,
 }
@@ -35,13 +37,10 @@ struct Parts<'a> {
 }
 
 impl Local {
-    /// Skips what the client has sent of a body nobody reads; if that is not all, the connection
-    /// ends with the answer.
-    pub(super) fn skip_body_at_hand(&mut self, input: &mut Buffer) {
-        match self.left {
-            Body::None => {}
-            Body::Length(length) if length <= input.len() as u64 => input.advance(length as usize),
-            _ => self.keep = false,
+    /// Skips a body that nobody reads. If it is not all at hand, the connection ends anyway.
+    pub(super) fn skip_body_at_hand(&self, input: &mut Buffer) {
+        if let Body::Length(length) = self.left {
+            input.advance(usize::try_from(length).unwrap_or(usize::MAX));
         }
     }
 }
@@ -59,7 +58,7 @@ pub(super) fn is_for_us(request: &Understood<'_, '_>) -> bool {
 
 /// Answers an `OPTIONS` that is for us (RFC 9110 §9.3.7).
 pub(super) fn options(core: &Core, request: &Understood<'_, '_>, out: &mut Vec<u8>) -> Local {
-    answer_to(core, request, 200, "options", ALLOW, b"", out)
+    answer_to(core, request, (200, ALLOW, b""), "options", true, out)
 }
 
 /// Answers a request that was understood but is not served.
@@ -71,10 +70,15 @@ pub(super) fn refusal(
 ) -> Local {
     let mut text = [0; 256];
     let sentence = line_of(refusal.sentence, &mut text);
-    let mut local =
-        answer_to(core, request, refusal.status, refusal.reason, TEXT, sentence, out);
-    local.keep &= refusal.keeps_connection();
-    local
+    let parts = (refusal.status, TEXT, sentence);
+    answer_to(
+        core,
+        request,
+        parts,
+        refusal.reason,
+        refusal.keeps_connection(),
+        out,
+    )
 }
 
 /// Sends the client elsewhere; `line` is the whole `Location` line.
@@ -85,7 +89,7 @@ pub(super) fn redirect(
     line: &[u8],
     out: &mut Vec<u8>,
 ) -> Local {
-    answer_to(core, request, status, "redirect", line, b"", out)
+    answer_to(core, request, (status, line, b""), "redirect", true, out)
 }
 
 /// Gives a fixed answer.
@@ -95,22 +99,24 @@ pub(super) fn respond(
     respond: &Respond,
     out: &mut Vec<u8>,
 ) -> Local {
-    answer_to(core, request, respond.status, "respond", &respond.fields, &respond.body, out)
+    let parts = (respond.status, &*respond.fields, &*respond.body);
+    answer_to(core, request, parts, "respond", true, out)
 }
 
 const ALLOW: &[u8] = b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n";
 const TEXT: &[u8] = b"Content-Type: text/plain; charset=utf-8\r\n";
 
+/// Composes an answer of status, field lines and body.
 fn answer_to(
     core: &Core,
     request: &Understood<'_, '_>,
-    status: u16,
+    (status, lines, body): (u16, &[u8], &[u8]),
     reason: &'static str,
-    lines: &[u8],
-    body: &[u8],
+    may_keep: bool,
     out: &mut Vec<u8>,
 ) -> Local {
-    let keep = request.head.is_persistent() && !core.is_draining();
+    let keep =
+        may_keep && request.head.is_persistent() && request.body_is_at_hand && !core.is_draining();
     let parts = Parts {
         status,
         lines,
@@ -120,7 +126,15 @@ fn answer_to(
         modern: request.head.version == Version::Http11,
     };
     let lease = compose_whole(core, &parts, out);
-    Local { lease, status, reason, keep, left: request.head.body }
+    let bytes = if parts.to_head { 0 } else { body.len() };
+    Local {
+        lease,
+        status,
+        reason,
+        keep,
+        bytes,
+        left: request.head.body,
+    }
 }
 
 fn compose_whole(core: &Core, parts: &Parts<'_>, out: &mut Vec<u8>) -> Option<Lease> {
@@ -156,20 +170,29 @@ pub(super) async fn answer(
     connection: &mut Connection,
     core: &Core,
     local: Local,
-    entry: &mut Entry,
+    entry: &mut Entry<'_>,
 ) -> After {
-    entry.answered(core, local.status);
+    entry.answered(local.status);
     entry.reason(local.reason);
-    let Some(lease) = local.lease else { return After::Abort };
+    let Some(lease) = local.lease else {
+        return After::Abort;
+    };
     let bytes = lease.len() as u64;
-    connection.deadline.set(core.snapshot().settings.timeouts.write_ms);
+    connection
+        .deadline
+        .set(core.snapshot().settings.timeouts.write_ms);
     let (sent, _) = connection.stream.send(lease).await;
     if sent.is_err() {
         core.counters.client_aborts.add(1);
         return After::Abort;
     }
     entry.sent(bytes);
-    if local.keep { After::KeepOpen } else { After::Close }
+    entry.passed(local.bytes as u64);
+    if local.keep {
+        After::KeepOpen
+    } else {
+        After::Close
+    }
 }
 
 /// Refuses what is no valid request, and ends the connection: nothing after it can be trusted.
@@ -178,12 +201,24 @@ pub(super) async fn refuse(connection: &mut Connection, core: &Core, refusal: Re
     core.counters.malformed.add(1);
     let mut entry = Entry::begin(core);
     record::begin_refused(connection, core);
-    let error = Error { status: refusal.status, keep: false, modern: true, proxy_status: None };
+    let error = Error {
+        status: refusal.status,
+        keep: false,
+        modern: true,
+        to_head: false,
+        proxy_status: None,
+    };
     let lease = error.compose(core, refusal.sentence);
-    let local =
-        Local { lease, status: refusal.status, reason: refusal.reason, keep: false, left: Body::None };
+    let local = Local {
+        lease,
+        status: refusal.status,
+        reason: refusal.reason,
+        keep: false,
+        bytes: 0,
+        left: Body::None,
+    };
     let after = answer(connection, core, local, &mut entry).await;
-    record::record(connection, core, &entry);
+    record::record(connection, &entry);
     super::answer::part(connection, after).await
 }
 
@@ -195,13 +230,28 @@ pub(super) async fn fault(
     core: &Core,
     fault: Fault,
     plan: &Plan,
-    entry: &mut Entry,
+    entry: &mut Entry<'_>,
 ) -> After {
-    let Some(status) = fault.status() else { return After::Abort };
+    let Some(status) = fault.status() else {
+        return After::Abort;
+    };
     let keep = status >= 500 && plan.persistent && plan.is_wholly_sent() && !core.is_draining();
-    let error = Error { status, keep, modern: plan.modern, proxy_status: fault.proxy_status() };
+    let error = Error {
+        status,
+        keep,
+        modern: plan.modern,
+        to_head: plan.to_head,
+        proxy_status: fault.proxy_status(),
+    };
     let lease = error.compose(core, &fault.to_string());
-    let local = Local { lease, status, reason: fault.reason(), keep, left: Body::None };
+    let local = Local {
+        lease,
+        status,
+        reason: fault.reason(),
+        keep,
+        bytes: 0,
+        left: Body::None,
+    };
     answer(connection, core, local, entry).await
 }
 
@@ -210,6 +260,7 @@ struct Error {
     status: u16,
     keep: bool,
     modern: bool,
+    to_head: bool,
     proxy_status: Option<&'static str>,
 }
 
@@ -218,7 +269,11 @@ impl Error {
     fn compose(&self, core: &Core, sentence: &str) -> Option<Lease> {
         let mut lines = TEXT.to_vec();
         if let Some(error) = self.proxy_status {
-            put_field(&mut lines, b"Proxy-Status", format!("{PSEUDONYM}; error={error}").as_bytes());
+            put_field(
+                &mut lines,
+                b"Proxy-Status",
+                format!("{PSEUDONYM}; error={error}").as_bytes(),
+            );
         }
         if self.status == 405 {
             lines.extend_from_slice(ALLOW);
@@ -228,7 +283,7 @@ impl Error {
             status: self.status,
             lines: &lines,
             body: body.as_bytes(),
-            to_head: false,
+            to_head: self.to_head,
             keep: self.keep,
             modern: self.modern,
         };
@@ -277,4 +332,3 @@ fn phrase(status: u16) -> &'static str {
         _ => "",
     }
 }
-

@@ -16,18 +16,21 @@ pub(super) struct Picked {
 pub(super) fn pick(pool: &Pool, not: Option<usize>) -> Option<Picked> {
     let declared = pool.declared.borrow();
     let can_serve = |index: usize| {
-        declared.servers.get(index).is_some_and(|server| !server.endpoints.is_empty())
+        declared
+            .servers
+            .get(index)
+            .is_some_and(|server| !server.endpoints.is_empty())
     };
     let index = match declared.balancer {
-        LoadBalancer::RoundRobin => {
-            round_robin(pool, declared.servers.len(), |index| can_serve(index) && not != Some(index))
-        }
-        LoadBalancer::WeightedRoundRobin => smooth_weighted(pool, |index| {
-            match declared.servers.get(index) {
+        LoadBalancer::RoundRobin => round_robin(pool, declared.servers.len(), |index| {
+            can_serve(index) && not != Some(index)
+        }),
+        LoadBalancer::WeightedRoundRobin => {
+            smooth_weighted(pool, |index| match declared.servers.get(index) {
                 Some(server) if can_serve(index) && not != Some(index) => i64::from(server.weight),
                 _ => 0,
-            }
-        }),
+            })
+        }
     };
     // Only the one that has just failed is left: it gets another chance.
     let index = index.or_else(|| not.filter(|index| can_serve(*index)))?;
@@ -37,7 +40,9 @@ pub(super) fn pick(pool: &Pool, not: Option<usize>) -> Option<Picked> {
 
 fn round_robin(pool: &Pool, count: usize, can: impl Fn(usize) -> bool) -> Option<usize> {
     let start = pool.cursor.get();
-    let index = (0..count).map(|step| (start + step) % count).find(|index| can(*index))?;
+    let index = (0..count)
+        .map(|step| (start + step) % count)
+        .find(|index| can(*index))?;
     pool.cursor.set((index + 1) % count);
     Some(index)
 }

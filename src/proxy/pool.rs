@@ -65,13 +65,20 @@ impl Drop for Place {
 
 impl Link {
     pub(super) fn new(stream: Rc<Stream>, deadline: Deadline, place: Place) -> Self {
-        Self { stream, deadline, _place: place }
+        Self {
+            stream,
+            deadline,
+            _place: place,
+        }
     }
 }
 
 impl Pools {
     pub(super) fn new(counters: Arc<Counters>) -> Self {
-        Self { by_id: RefCell::default(), counters }
+        Self {
+            by_id: RefCell::default(),
+            counters,
+        }
     }
 
     /// The pool of a declared upstream, brought up to date with it.
@@ -114,7 +121,10 @@ impl Pools {
             let id = pool.declared.borrow().id;
             match table.upstream(id) {
                 None => {
-                    pool.servers.borrow().iter().for_each(|server| pool.forget_kept(server));
+                    pool.servers
+                        .borrow()
+                        .iter()
+                        .for_each(|server| pool.forget_kept(server));
                     *place = None;
                 }
                 Some(declared) => {
@@ -145,7 +155,10 @@ impl Pool {
                 })
             })
         }));
-        for gone in before.iter().filter(|known| !servers.iter().any(|kept| Rc::ptr_eq(kept, known))) {
+        for gone in before
+            .iter()
+            .filter(|known| !servers.iter().any(|kept| Rc::ptr_eq(kept, known)))
+        {
             self.forget_kept(gone);
         }
         *self.declared.borrow_mut() = declared.clone();
@@ -172,7 +185,9 @@ impl Pool {
     /// Makes room for a new connection by closing a kept one to another server.
     pub(super) fn make_room(&self) -> bool {
         let servers = self.servers.borrow();
-        let oldest = servers.iter().find_map(|server| server.kept.borrow_mut().pop_front());
+        let oldest = servers
+            .iter()
+            .find_map(|server| server.kept.borrow_mut().pop_front());
         if oldest.is_some() {
             self.idle.set(self.idle.get() - 1);
         }
@@ -184,7 +199,10 @@ impl Pool {
     pub(super) fn keep(&self, server: &Server, link: Link, now: u64) {
         if self.idle.get() < self.declared.borrow().pool.max_idle {
             link.deadline.clear();
-            server.kept.borrow_mut().push_back(Kept { link, since: now });
+            server
+                .kept
+                .borrow_mut()
+                .push_back(Kept { link, since: now });
             self.idle.set(self.idle.get() + 1);
         }
     }
@@ -200,7 +218,8 @@ impl Pool {
                 // Once a second each is asked whether the server has closed it meanwhile.
                 age < limit && (age % 20 != 19 || kept.link.stream.is_quiet())
             });
-            self.idle.set(self.idle.get() - (before - kept.len()) as u32);
+            self.idle
+                .set(self.idle.get() - (before - kept.len()) as u32);
         }
     }
 

@@ -1,10 +1,12 @@
 //! Record: what an exchange adds to the counters and to the access log.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::accept::Connection;
 use super::core::Core;
 use super::fault::Fault;
+use super::pool::Pool;
 use super::understand::Understood;
 use crate::model::config::LogFormat;
 use crate::table::Found;
@@ -24,7 +26,10 @@ pub(super) struct Dates {
 impl Dates {
     /// The present time.
     pub(super) fn now() -> Self {
-        let mut dates = Self { second: 0, http: [b' '; 29] };
+        let mut dates = Self {
+            second: 0,
+            http: [b' '; 29],
+        };
         dates.refresh();
         dates
     }
@@ -50,7 +55,15 @@ impl Dates {
     /// As in the Common Log Format, cut out of the other: `21/Nov/2026:02:17:36 +0000`.
     fn put_common(&self, out: &mut Vec<u8>) {
         let part = |range: std::ops::Range<usize>| self.http.get(range).unwrap_or_default();
-        for piece in [part(5..7), b"/", part(8..11), b"/", part(12..16), b":", part(17..25)] {
+        for piece in [
+            part(5..7),
+            b"/",
+            part(8..11),
+            b"/",
+            part(12..16),
+            b":",
+            part(17..25),
+        ] {
             out.extend_from_slice(piece);
         }
         out.extend_from_slice(b" +0000");
@@ -58,20 +71,24 @@ impl Dates {
 }
 
 fn since_epoch(now: SystemTime) -> Duration {
-    now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    now.duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
 }
 
 /// What is known of an exchange when it is over.
-pub(super) struct Entry {
+pub(super) struct Entry<'c> {
+    core: &'c Core,
     status: u16,
+    /// Bytes of the bodies, without heads and framing.
     bytes: u64,
+    request_bytes: u64,
     reason: &'static str,
     retries: u8,
     reused: bool,
-    server: Option<std::sync::Arc<str>>,
+    upstream: Option<Arc<str>>,
+    server: Option<Arc<str>>,
     /// Only while requests are logged: reading the clock costs.
     times: Option<Times>,
-    in_flight: std::sync::Arc<crate::epoch::counters::Counters>,
 }
 
 struct Times {
@@ -81,9 +98,9 @@ struct Times {
     answered: Option<Instant>,
 }
 
-impl Entry {
+impl<'c> Entry<'c> {
     /// The head of a request has been read.
-    pub(super) fn begin(core: &Core) -> Self {
+    pub(super) fn begin(core: &'c Core) -> Self {
         core.counters.in_flight.add(1);
         let times = core.log.as_ref().map(|_| Times {
             begun: Instant::now(),
@@ -92,22 +109,25 @@ impl Entry {
             answered: None,
         });
         Self {
+            core,
             status: 0,
             bytes: 0,
+            request_bytes: 0,
             reason: "done",
             retries: 0,
             reused: false,
+            upstream: None,
             server: None,
             times,
-            in_flight: core.counters.clone(),
         }
     }
 
     /// A server has been picked.
-    pub(super) fn picked(&mut self, core: &Core, server: &std::sync::Arc<str>) {
-        if core.log.is_none() {
+    pub(super) fn picked(&mut self, upstream: &Pool, server: &Arc<str>) {
+        if self.core.log.is_none() {
             return;
         }
+        self.upstream = Some(upstream.declared.borrow().name.clone());
         if self.server.replace(server.clone()).is_some() {
             self.retries += 1;
         }
@@ -125,9 +145,9 @@ impl Entry {
     }
 
     /// The head of the response is there.
-    pub(super) fn answered(&mut self, core: &Core, status: u16) {
+    pub(super) fn answered(&mut self, status: u16) {
         self.status = status;
-        let counters = &core.counters;
+        let counters = &self.core.counters;
         match status {
             ..200 => counters.interim.add(1),
             200..300 => counters.responses_2xx.add(1),
@@ -141,9 +161,19 @@ impl Entry {
     }
 
     /// Bytes have gone to the client.
-    pub(super) fn sent(&mut self, bytes: u64) {
+    pub(super) fn sent(&self, bytes: u64) {
+        self.core.counters.bytes_sent.add(bytes);
+    }
+
+    /// A part of the response's body has been passed on.
+    pub(super) fn passed(&mut self, bytes: u64) {
         self.bytes += bytes;
-        self.in_flight.bytes_sent.add(bytes);
+    }
+
+    /// A part of the request's body has been received.
+    pub(super) fn received(&mut self, bytes: u64) {
+        self.request_bytes += bytes;
+        self.core.counters.bytes_received.add(bytes);
     }
 
     /// Why the exchange ended as it did, where that is not the usual.
@@ -157,9 +187,9 @@ impl Entry {
     }
 }
 
-impl Drop for Entry {
+impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        self.in_flight.in_flight.sub(1);
+        self.core.counters.in_flight.sub(1);
     }
 }
 
@@ -264,16 +294,21 @@ fn put_combined_start(connection: &Connection, core: &Core, line: &mut Vec<u8>) 
 }
 
 fn value_of<'b>(request: &Understood<'b, '_>, name: Name) -> &'b [u8] {
-    let field = request.head.fields.iter().find(|field| Name::of(field.name) == name);
+    let field = request
+        .head
+        .fields
+        .iter()
+        .find(|field| Name::of(field.name) == name);
     field.map(|field| field.value).unwrap_or_default()
 }
 
 /// Completes the line and hands it over.
-pub(super) fn record(connection: &Connection, core: &Core, entry: &Entry) {
+pub(super) fn record(connection: &Connection, entry: &Entry<'_>) {
+    let core = entry.core;
     let Some(log) = &core.log else { return };
     let mut line = connection.line.borrow_mut();
     match core.log_format {
-        LogFormat::Json => end_json(core, entry, &mut line),
+        LogFormat::Json => end_json(entry, &mut line),
         LogFormat::Combined => end_combined(entry, &mut line),
     }
     if !log.borrow_mut().push(&line) {
@@ -281,8 +316,12 @@ pub(super) fn record(connection: &Connection, core: &Core, entry: &Entry) {
     }
 }
 
-fn end_json(core: &Core, entry: &Entry, line: &mut Vec<u8>) {
+fn end_json(entry: &Entry<'_>, line: &mut Vec<u8>) {
     use std::io::Write;
+    if let Some(upstream) = &entry.upstream {
+        line.extend_from_slice(b",\"upstream\":");
+        put_json(line, upstream.as_bytes());
+    }
     if let Some(server) = &entry.server {
         line.extend_from_slice(b",\"server\":");
         put_json(line, server.as_bytes());
@@ -290,14 +329,16 @@ fn end_json(core: &Core, entry: &Entry, line: &mut Vec<u8>) {
     let now = since_epoch(SystemTime::now());
     let _ = write!(
         line,
-        ",\"time\":{}.{:03},\"status\":{},\"bytes\":{},\"retries\":{},\"reused\":{},\"epoch\":{}",
+        ",\"time\":{}.{:03},\"status\":{},\"request_bytes\":{},\"bytes\":{},\"retries\":{},\
+         \"reused\":{},\"epoch\":{}",
         now.as_secs(),
         now.subsec_millis(),
         entry.status,
+        entry.request_bytes,
         entry.bytes,
         entry.retries,
         entry.reused,
-        core.snapshot().epoch,
+        entry.core.snapshot().epoch,
     );
     if let Some(times) = &entry.times {
         let end = Instant::now();
@@ -317,8 +358,10 @@ fn end_json(core: &Core, entry: &Entry, line: &mut Vec<u8>) {
     let _ = writeln!(line, ",\"reason\":\"{}\"}}", entry.reason);
 }
 
-fn end_combined(entry: &Entry, line: &mut Vec<u8>) {
-    let Some(at) = line.iter().position(|byte| *byte == 0) else { return };
+fn end_combined(entry: &Entry<'_>, line: &mut Vec<u8>) {
+    let Some(at) = line.iter().position(|byte| *byte == 0) else {
+        return;
+    };
     let mut middle = Vec::with_capacity(32);
     put_decimal(&mut middle, u64::from(entry.status));
     middle.push(b' ');
@@ -346,7 +389,11 @@ fn put_escaped(out: &mut Vec<u8>, value: &[u8]) {
 }
 
 fn put_or_dash(out: &mut Vec<u8>, value: &[u8]) {
-    if value.is_empty() { out.push(b'-') } else { put_escaped(out, value) }
+    if value.is_empty() {
+        out.push(b'-')
+    } else {
+        put_escaped(out, value)
+    }
 }
 
 fn put_escaped_with(out: &mut Vec<u8>, value: &[u8], escape: impl Fn(&mut Vec<u8>, u8)) {
@@ -361,5 +408,8 @@ fn put_escaped_with(out: &mut Vec<u8>, value: &[u8], escape: impl Fn(&mut Vec<u8
 
 fn put_hex(out: &mut Vec<u8>, byte: u8) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    out.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    out.extend_from_slice(&[
+        DIGITS[usize::from(byte >> 4)],
+        DIGITS[usize::from(byte & 15)],
+    ]);
 }

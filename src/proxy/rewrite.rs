@@ -13,6 +13,8 @@ pub(super) struct Outbound<'a, 'b, 's> {
     pub(super) found: &'a Found<'a>,
     pub(super) to: &'a Forward,
     pub(super) settings: &'a Settings,
+    /// What a client of HTTP/1.0 asks for that names no host.
+    pub(super) upstream: &'a str,
     /// Who asks.
     pub(super) client: &'a Forwarding,
     /// Whether the client's own forwarding fields are believed.
@@ -25,9 +27,12 @@ impl Outbound<'_, '_, '_> {
     pub(super) fn upgrade(&self) -> Option<&[u8]> {
         let head = &self.request.head;
         let is_h2c = |protocol: &[u8]| {
-            protocol.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"h2c"))
+            protocol
+                .get(..3)
+                .is_some_and(|start| start.eq_ignore_ascii_case(b"h2c"))
         };
-        head.upgrade.filter(|protocol| head.body == Body::None && !is_h2c(protocol))
+        head.upgrade
+            .filter(|protocol| head.body == Body::None && !is_h2c(protocol))
     }
 
     /// Writes the head for the server; `path` is space for a rewritten path.
@@ -37,13 +42,20 @@ impl Outbound<'_, '_, '_> {
             Rewrite::Keep => self.request.path,
             _ => {
                 path.clear();
-                self.to.rewrite.apply(self.request.path, &self.found.captures, path);
+                self.to
+                    .rewrite
+                    .apply(self.request.path, &self.found.captures, path);
                 path
             }
         };
         let drops = self.settings.underscores == Underscores::Drop;
         let plan = RequestPlan {
             path,
+            host: if head.host_text.is_empty() {
+                self.upstream.as_bytes()
+            } else {
+                head.host_text
+            },
             query: self.request.query,
             client: self.client,
             trusted: self.trusted,

@@ -4,8 +4,11 @@ use super::fault::Refusal;
 use super::understand::Understood;
 use crate::table::{Found, Table};
 
-const NO_ROUTE: Refusal =
-    Refusal { status: 404, reason: "no_route", sentence: "no route matches the request" };
+const NO_ROUTE: Refusal = Refusal {
+    status: 404,
+    reason: "no_route",
+    sentence: "no route matches the request",
+};
 
 /// Finds the route.
 #[inline]

@@ -56,21 +56,24 @@ async fn exchange(connection: &mut Connection, core: &Core, first: bool) -> Afte
         Step::Answer(local) => local::answer(connection, core, local, &mut entry).await,
         Step::Forward(plan) => forward::forward(connection, core, plan, &mut entry).await,
     };
-    record::record(connection, core, &entry);
+    record::record(connection, &entry);
     answer::part(connection, after).await
 }
 
 /// Everything between the last byte of a head and the first wait: understands the request, routes
 /// it, and composes what goes out. `None` while the head is not complete.
-pub(super) fn decide(
-    connection: &mut Connection,
-    core: &Core,
-) -> Result<Option<Step>, Refusal> {
-    let Some(input) = connection.input.as_deref() else { return Ok(None) };
+pub(super) fn decide(connection: &mut Connection, core: &Core) -> Result<Option<Step>, Refusal> {
+    let Some(input) = connection.input.as_deref() else {
+        return Ok(None);
+    };
     let snapshot = core.snapshot();
     let mut slots = Slots::new();
     let mut scratch = core.scratch.borrow_mut();
-    let Scratch { space, path, head: composed } = &mut *scratch;
+    let Scratch {
+        space,
+        path,
+        head: composed,
+    } = &mut *scratch;
     let Some(request) = understand(input.filled(), &mut slots, space, &snapshot.settings)? else {
         return Ok(None);
     };
@@ -84,8 +87,14 @@ pub(super) fn decide(
         record::begin(connection, core, &request, found.as_ref().ok());
         found.and_then(|found| {
             let snapshot: &Snapshot = &snapshot;
-            Routed { connection, core, snapshot, request: &request, found: &found }
-                .take(path, composed)
+            Routed {
+                connection,
+                core,
+                snapshot,
+                request: &request,
+                found: &found,
+            }
+            .take(path, composed)
         })
     };
     let step = match step {
@@ -125,19 +134,35 @@ struct Routed<'a, 'b, 's> {
 impl Routed<'_, '_, '_> {
     /// Does what the route says.
     fn take(&self, path: &mut Vec<u8>, composed: &mut Vec<u8>) -> Result<Step, Refusal> {
-        let Self { core, request, found, .. } = *self;
+        let Self {
+            core,
+            request,
+            found,
+            ..
+        } = *self;
         match &found.route.action {
             Action::Forward(to) => self.plan(to, path, composed).map(Step::Forward),
             Action::Redirect(redirect) => {
                 path.clear();
                 path.extend_from_slice(b"Location: ");
+                let start = path.len();
                 redirect.location(&request.question(), &found.captures, path);
+                // Two slashes would make what follows a host (attack class 25).
+                while path.get(start..start + 2) == Some(b"//") {
+                    path.remove(start);
+                }
                 path.extend_from_slice(b"\r\n");
-                Ok(Step::Answer(local::redirect(core, request, redirect.status, path, composed)))
+                Ok(Step::Answer(local::redirect(
+                    core,
+                    request,
+                    redirect.status,
+                    path,
+                    composed,
+                )))
             }
-            Action::Respond(respond) => {
-                Ok(Step::Answer(local::respond(core, request, respond, composed)))
-            }
+            Action::Respond(respond) => Ok(Step::Answer(local::respond(
+                core, request, respond, composed,
+            ))),
         }
     }
 
@@ -147,7 +172,13 @@ impl Routed<'_, '_, '_> {
         path: &mut Vec<u8>,
         composed: &mut Vec<u8>,
     ) -> Result<Plan, Refusal> {
-        let Self { connection, core, snapshot, request, found } = *self;
+        let Self {
+            connection,
+            core,
+            snapshot,
+            request,
+            found,
+        } = *self;
         let settings = &snapshot.settings;
         let most = to.max_body_bytes.unwrap_or(settings.limits.max_body_bytes);
         admit(&request.head, most)?;
@@ -157,18 +188,30 @@ impl Routed<'_, '_, '_> {
             found,
             to,
             settings,
+            upstream: &declared.name,
             client: &connection.forwarding,
             trusted: connection.trusted,
         };
         outbound.compose(path, composed);
         let upgrade = outbound.upgrade().is_some();
         let pool = core.pools.of(declared);
-        Ok(Plan::new(core, pool, to, settings, &request.head, composed, upgrade))
+        Ok(Plan::new(
+            core,
+            pool,
+            to,
+            settings,
+            &request.head,
+            composed,
+            upgrade,
+        ))
     }
 }
 
-const UPSTREAM_GONE: Refusal =
-    Refusal { status: 503, reason: "no_server", sentence: "the upstream of the route is gone" };
+const UPSTREAM_GONE: Refusal = Refusal {
+    status: 503,
+    reason: "no_server",
+    sentence: "the upstream of the route is gone",
+};
 
 /// Whether a client of this version understands interim responses and the chunked coding.
 pub(super) fn is_modern(version: Version) -> bool {

@@ -22,7 +22,9 @@ struct Tunnel<'a> {
 impl Tunnel<'_> {
     /// Something moved.
     fn rearm(&self) {
-        self.deadlines.iter().for_each(|deadline| deadline.set(self.idle_ms));
+        self.deadlines
+            .iter()
+            .for_each(|deadline| deadline.set(self.idle_ms));
     }
 
     /// Moves bytes one way until its sender ends; then the receiver is told.
@@ -55,13 +57,15 @@ pub(super) async fn tunnel(
     core: &Core,
     link: Link,
     lease: Lease,
-    entry: &mut Entry,
+    entry: &mut Entry<'_>,
 ) -> After {
     let Some(up) = connection.input.take().or_else(|| core.heads.lend()) else {
         return After::Abort;
     };
     // A lease made for one exchange is too large to be held for hours.
-    let Some(mut down) = core.heads.lend() else { return After::Abort };
+    let Some(mut down) = core.heads.lend() else {
+        return After::Abort;
+    };
     put_behind(&mut down, lease.filled());
     drop(lease);
     core.counters.tunnels.add(1);
@@ -77,13 +81,18 @@ pub(super) async fn tunnel(
         std::future::poll_fn(|context| {
             up_done = up_done || upward.as_mut().poll(context).is_ready();
             down_done = down_done || downward.as_mut().poll(context).is_ready();
-            if up_done && down_done { Poll::Ready(()) } else { Poll::Pending }
+            if up_done && down_done {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         })
         .await;
     }
     core.counters.tunnels.sub(1);
-    core.counters.bytes_received.add(received.get());
+    entry.received(received.get());
     entry.sent(sent.get());
+    entry.passed(sent.get());
     entry.reason("tunnel");
-    After::Abort
+    After::Close
 }

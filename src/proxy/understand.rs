@@ -6,7 +6,7 @@ use crate::model::config::Underscores;
 use crate::table::{Fields, Question};
 use crate::wire::authority;
 use crate::wire::field::Field;
-use crate::wire::head::{self, HeadFault, Request, Slots, Target};
+use crate::wire::head::{self, Body, HeadFault, Request, Slots, Target};
 use crate::wire::path;
 
 /// A request that has one meaning.
@@ -18,6 +18,8 @@ pub(super) struct Understood<'b, 's> {
     /// The host in lower case, without port and final dot.
     pub(super) host: &'b [u8],
     pub(super) fields: FieldLines<'b, 's>,
+    /// Whether all of the body has come along with the head.
+    pub(super) body_is_at_hand: bool,
 }
 
 /// Where text goes that is not in the bytes as it is needed.
@@ -28,7 +30,10 @@ pub(super) struct Space {
 
 impl Default for Space {
     fn default() -> Self {
-        Self { path: Vec::with_capacity(256), host: [0; authority::HOST_BYTES_MAX + 1] }
+        Self {
+            path: Vec::with_capacity(256),
+            host: [0; authority::HOST_BYTES_MAX + 1],
+        }
     }
 }
 
@@ -52,7 +57,10 @@ pub(super) fn understand<'b, 's>(
             sentence: "TRACE is not served here",
         });
     }
-    let Space { path: path_space, host: host_space } = space;
+    let Space {
+        path: path_space,
+        host: host_space,
+    } = space;
     let (path, query) = match head.target {
         Target::Asterisk => (&b"*"[..], None),
         Target::Path { path, query } => {
@@ -69,7 +77,19 @@ pub(super) fn understand<'b, 's>(
         None => &[],
     };
     let fields = FieldLines(head.fields);
-    Ok(Some(Understood { path, query, host, fields, head }))
+    let body_is_at_hand = match head.body {
+        Body::None => true,
+        Body::Length(length) => length <= (bytes.len() - head.length) as u64,
+        _ => false,
+    };
+    Ok(Some(Understood {
+        path,
+        query,
+        host,
+        fields,
+        body_is_at_hand,
+        head,
+    }))
 }
 
 impl<'b, 's> Understood<'b, 's> {
@@ -97,7 +117,11 @@ impl Fields for FieldLines<'_, '_> {
 }
 
 fn bad_request(reason: &'static str, sentence: &'static str) -> Refusal {
-    Refusal { status: 400, reason, sentence }
+    Refusal {
+        status: 400,
+        reason,
+        sentence,
+    }
 }
 
 fn refusal_of(fault: HeadFault) -> Refusal {
@@ -109,19 +133,22 @@ fn refusal_of(fault: HeadFault) -> Refusal {
         HeadFault::Expectation => ("expectation", "the expectation is not known"),
         HeadFault::Field => ("field", "a field line is not valid"),
         HeadFault::Host => ("host", "there must be exactly one Host"),
-        HeadFault::LengthAndCoding => {
-            ("length_and_coding", "Content-Length and Transfer-Encoding exclude each other")
-        }
+        HeadFault::LengthAndCoding => (
+            "length_and_coding",
+            "Content-Length and Transfer-Encoding exclude each other",
+        ),
         HeadFault::StartLine => ("start_line", "the request line is not valid"),
         HeadFault::Target => ("target", "the request target is not valid"),
         HeadFault::TargetTooLong => ("target_too_long", "the request target is too long"),
         HeadFault::TooLarge => ("head_too_large", "the head is too large"),
         HeadFault::TooManyFields => ("too_many_fields", "the head has too many fields"),
-        HeadFault::TransferEncoding => {
-            ("transfer_encoding", "the Transfer-Encoding is not valid")
-        }
+        HeadFault::TransferEncoding => ("transfer_encoding", "the Transfer-Encoding is not valid"),
         HeadFault::UnknownCoding => ("unknown_coding", "the transfer coding is not known"),
         HeadFault::Version => ("version", "the HTTP version is not served here"),
     };
-    Refusal { status: fault.status(), reason, sentence }
+    Refusal {
+        status: fault.status(),
+        reason,
+        sentence,
+    }
 }

@@ -67,6 +67,11 @@ impl Hosts {
         });
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.below.is_empty() && self.any.is_empty()
+    }
+
     /// The best route for `question`: at equal ranks the more specific host comes first, so later
     /// ones are asked only if one of their routes has a higher rank.
     pub(super) fn find<F: Fields>(

@@ -450,8 +450,8 @@ mod tests {
             let found = map.get(hash(key), &key).map(|pair| pair.value);
             assert_eq!(found, model.get(&key).copied());
         }
+        assert_eq!(map.iter().count(), model.len());
         let all = map.iter().map(|pair| (pair.key, pair.value));
-        assert_eq!(all.clone().count(), model.len());
         assert_eq!(&all.collect::<HashMap<_, _>>(), model);
         assert_eq!(map.is_empty(), model.is_empty());
         assert_eq!(map.top(), model.values().copied().max().unwrap_or(i32::MIN));

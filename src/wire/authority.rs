@@ -116,20 +116,23 @@ fn split_ipv6(bytes: &[u8]) -> Result<(&[u8], &[u8]), AuthorityFault> {
 }
 
 fn split_name(bytes: &[u8]) -> Result<(&[u8], &[u8]), AuthorityFault> {
-    let mut before = b'.';
+    if matches!(bytes, [] | [b':', ..]) {
+        return Err(AuthorityFault::Empty);
+    }
     let mut length = 0;
+    let mut before = DOT;
+    let mut double_dots = 0;
     for &byte in bytes {
-        match byte {
-            b':' => break,
-            b'.' if before == b'.' => return Err(AuthorityFault::EmptyLabel),
-            _ if NAME_BYTES[usize::from(byte)] => {}
-            _ => return Err(AuthorityFault::Byte),
+        let class = CLASSES[usize::from(byte)];
+        if class == 0 {
+            break;
         }
-        before = byte;
+        double_dots |= class & (before >> 1);
+        before = class;
         length += 1;
     }
-    if length == 0 {
-        return Err(AuthorityFault::Empty);
+    if double_dots != 0 {
+        return Err(AuthorityFault::EmptyLabel);
     }
     Ok(bytes.split_at(length))
 }
@@ -148,19 +151,27 @@ fn parse_port(digits: &[u8]) -> Result<u16, AuthorityFault> {
     u16::try_from(port).map_err(|_| AuthorityFault::Port)
 }
 
+/// The class of a byte that may stand in a name.
+const NAME: u8 = 8;
+/// The class of the dot: shifted down by one, it meets itself and no other class.
+const DOT: u8 = NAME | 1 | 2;
+
 /// The bytes of RFC 3986's reg-name, without `,` (read as a list by some) and `%` (one host must
-/// not have two spellings).
-const NAME_BYTES: [bool; 256] = {
-    let mut allowed = [false; 256];
+/// not have two spellings). All others are 0.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
     let mut index = 0;
     while index < 256 {
         let byte = index as u8;
-        allowed[index] = byte.is_ascii_alphanumeric()
-            || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'')
-            || matches!(byte, b'(' | b')' | b'*' | b'+' | b';' | b'=');
+        classes[index] = match byte {
+            b'.' => DOT,
+            b'-' | b'_' | b'~' => NAME,
+            _ if byte.is_ascii_alphanumeric() => NAME,
+            _ => 0,
+        };
         index += 1;
     }
-    allowed
+    classes
 };
 
 #[cfg(test)]
@@ -196,6 +207,7 @@ mod tests {
         let cases = [
             ("", Empty),
             (":80", Empty),
+            ("@a", Byte),
             (".", EmptyLabel),
             (".a", EmptyLabel),
             ("a..b", EmptyLabel),

@@ -1,17 +1,26 @@
-//! Heads that we send. Nothing is forwarded raw: each line is written anew from what was understood.
+//! Heads that we send. Nothing is forwarded raw: each line is written anew from what was
+//! understood.
 
 use super::field::{self, Field, Name};
-use super::head::{Body, Request, Response};
+use super::head::{Body, Request, Response, Version};
 
 /// The name under which Ringway appears in `Via` and `Proxy-Status`.
 pub const PSEUDONYM: &str = "ringway";
 
-const VIA: &[u8] = b"Via: 1.1 ringway\r\n";
+/// The version in `Via` is the one in which the message came (RFC 9110 §7.6.3).
+fn via(version: Version) -> &'static [u8] {
+    match version {
+        Version::Http10 => b"Via: 1.0 ringway\r\n",
+        Version::Http11 => b"Via: 1.1 ringway\r\n",
+    }
+}
 
 /// What the head that goes to the origin says beside what the client said.
 pub struct RequestPlan<'a> {
     /// The path to ask for, in normal form.
     pub path: &'a [u8],
+    /// The host and port asked for.
+    pub host: &'a [u8],
     /// The query, without `?`.
     pub query: Option<&'a [u8]>,
     /// Who asks.
@@ -58,7 +67,7 @@ pub fn request(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<u8>
     if let Some(query) = plan.query {
         put(out, &[b"?", query]);
     }
-    put(out, &[b" HTTP/1.1\r\nHost: ", head.host_text, b"\r\n"]);
+    put(out, &[b" HTTP/1.1\r\nHost: ", plan.host, b"\r\n"]);
     for field in head.fields {
         let name = Name::of(field.name);
         if goes_on(field, name, head.fields, head.connection.names_fields)
@@ -76,9 +85,12 @@ pub fn request(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<u8>
         out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n");
     }
     put_forwarding(head, plan, out);
-    out.extend_from_slice(VIA);
+    out.extend_from_slice(via(head.version));
     if let Some(protocol) = plan.upgrade {
-        put(out, &[b"Connection: upgrade\r\nUpgrade: ", protocol, b"\r\n"]);
+        put(
+            out,
+            &[b"Connection: upgrade\r\nUpgrade: ", protocol, b"\r\n"],
+        );
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -125,10 +137,13 @@ pub fn response(head: &Response<'_, '_>, plan: &ResponsePlan<'_>, out: &mut Vec<
     } else {
         put_length(out, plan.body);
     }
-    out.extend_from_slice(VIA);
+    out.extend_from_slice(via(head.version));
     match (plan.connection, plan.upgrade) {
         (_, Some(protocol)) => {
-            put(out, &[b"Connection: upgrade\r\nUpgrade: ", protocol, b"\r\n"]);
+            put(
+                out,
+                &[b"Connection: upgrade\r\nUpgrade: ", protocol, b"\r\n"],
+            );
         }
         (Persistence::Close, None) => out.extend_from_slice(b"Connection: close\r\n"),
         (Persistence::KeepAlive, None) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
@@ -191,7 +206,7 @@ fn put_forwarding(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<
         out.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
     }
     if !(plan.trusted && carry(out, head.fields, Name::XForwardedHost)) {
-        put(out, &[b"X-Forwarded-Host: ", head.host_text, b"\r\n"]);
+        put(out, &[b"X-Forwarded-Host: ", plan.host, b"\r\n"]);
     }
     if !(plan.trusted && carry(out, head.fields, Name::XRealIp)) {
         put(out, &[b"X-Real-IP: ", &client.address, b"\r\n"]);
@@ -200,14 +215,21 @@ fn put_forwarding(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<
     if plan.trusted {
         put_list(out, head.fields, Name::Forwarded);
     }
-    put(out, &[&client.node, b";host=\"", head.host_text, b"\";proto=http\r\n"]);
+    put(
+        out,
+        &[&client.node, b";host=\"", plan.host, b"\";proto=http\r\n"],
+    );
     put_max_forwards(head, out);
 }
 
 /// `Max-Forwards` counts hops for OPTIONS and TRACE; elsewhere it means nothing (RFC 9110 §7.6.2).
 fn put_max_forwards(head: &Request<'_, '_>, out: &mut Vec<u8>) {
     let counts = matches!(head.method, "OPTIONS" | "TRACE");
-    for field in head.fields.iter().filter(|field| Name::of(field.name) == Name::MaxForwards) {
+    for field in head
+        .fields
+        .iter()
+        .filter(|field| Name::of(field.name) == Name::MaxForwards)
+    {
         match field::content_length(field.value) {
             Some(hops) if counts => {
                 out.extend_from_slice(b"Max-Forwards: ");

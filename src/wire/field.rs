@@ -78,7 +78,11 @@ impl Name {
             (17, Some(b'x')) => ("x-forwarded-proto", Self::XForwardedProto),
             _ => return Self::Other,
         };
-        if name.eq_ignore_ascii_case(text) { known } else { Self::Other }
+        if name.eq_ignore_ascii_case(text) {
+            known
+        } else {
+            Self::Other
+        }
     }
 
     /// Whether the field ends at this hop whatever `Connection` says (RFC 9110 §7.6.1), or is
@@ -189,7 +193,16 @@ mod tests {
     fn lengths_are_digits_and_nothing_else() {
         assert_eq!(content_length(b"0"), Some(0));
         assert_eq!(content_length(b"18446744073709"), Some(18_446_744_073_709));
-        for wrong in ["", "+5", "-1", "5, 5", "0x5", " 5", "5 ", "99999999999999999999"] {
+        for wrong in [
+            "",
+            "+5",
+            "-1",
+            "5, 5",
+            "0x5",
+            " 5",
+            "5 ",
+            "99999999999999999999",
+        ] {
             assert_eq!(content_length(wrong.as_bytes()), None, "{wrong}");
         }
     }

@@ -137,7 +137,10 @@ impl Request<'_, '_> {
 
     /// Whether sending it twice means the same as once (RFC 9110 §9.2.2).
     pub fn is_idempotent(&self) -> bool {
-        matches!(self.method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE" | "TRACE" | "QUERY")
+        matches!(
+            self.method,
+            "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE" | "TRACE" | "QUERY"
+        )
     }
 }
 
@@ -233,7 +236,10 @@ pub fn request<'b, 's>(
     limits: HeadLimits,
 ) -> Result<Option<Request<'b, 's>>, HeadFault> {
     let skipped = leading_line(bytes)?;
-    let slots = slots.0.get_mut(..limits.fields.min(FIELDS_MAX)).unwrap_or_default();
+    let slots = slots
+        .0
+        .get_mut(..limits.fields.min(FIELDS_MAX))
+        .unwrap_or_default();
     let mut parsed = httparse::Request::new(&mut []);
     let length = match parsed.parse_with_uninit_headers(&bytes[skipped..], slots) {
         Ok(httparse::Status::Complete(length)) => length + skipped,
@@ -252,7 +258,11 @@ pub fn request<'b, 's>(
         return Err(HeadFault::StartLine);
     };
     check_line_endings(bytes, length, fields)?;
-    let version = if version == 1 { Version::Http11 } else { Version::Http10 };
+    let version = if version == 1 {
+        Version::Http11
+    } else {
+        Version::Http10
+    };
     if method == "CONNECT" {
         return Err(HeadFault::Connect);
     }
@@ -270,7 +280,10 @@ pub fn request<'b, 's>(
     }
     let body = match facts.coding(version)? {
         true => Body::Chunked,
-        false => facts.length.filter(|length| *length > 0).map_or(Body::None, Body::Length),
+        false => facts
+            .length
+            .filter(|length| *length > 0)
+            .map_or(Body::None, Body::Length),
     };
     let may_upgrade = facts.connection.upgrade && version == Version::Http11;
     Ok(Some(Request {
@@ -301,7 +314,10 @@ pub fn response<'b, 's>(
     limits: HeadLimits,
     to_head: bool,
 ) -> Result<Option<Response<'b, 's>>, HeadFault> {
-    let slots = slots.0.get_mut(..limits.fields.min(FIELDS_MAX)).unwrap_or_default();
+    let slots = slots
+        .0
+        .get_mut(..limits.fields.min(FIELDS_MAX))
+        .unwrap_or_default();
     let mut parsed = httparse::Response::new(&mut []);
     let mut config = httparse::ParserConfig::default();
     config.allow_spaces_after_header_name_in_responses(false);
@@ -324,7 +340,11 @@ pub fn response<'b, 's>(
     if status < 100 || !bytes.starts_with(b"HTTP/1.") {
         return Err(HeadFault::StartLine);
     }
-    let version = if version == 1 { Version::Http11 } else { Version::Http10 };
+    let version = if version == 1 {
+        Version::Http11
+    } else {
+        Version::Http10
+    };
     let facts = Facts::of(fields)?;
     let chunked = facts.coding(version)?;
     let bodiless = to_head || status < 200 || status == 204 || status == 304;
@@ -370,7 +390,11 @@ fn check_line_endings(bytes: &[u8], length: usize, fields: &[Field<'_>]) -> Resu
         .iter()
         .all(|field| ends_well(field.name.as_ptr() as usize - base));
     let head_ends_well = length >= 4 && bytes.get(length - 4..length) == Some(b"\r\n\r\n");
-    if lines_end_well && head_ends_well { Ok(()) } else { Err(HeadFault::BareLineFeed) }
+    if lines_end_well && head_ends_well {
+        Ok(())
+    } else {
+        Err(HeadFault::BareLineFeed)
+    }
 }
 
 /// What the fields of a head say together about framing and the connection.
@@ -449,9 +473,13 @@ impl<'b> Facts<'b> {
 
 /// Whether a coding is well formed and has nothing to do with `chunked`: unknown, but not a trick.
 fn is_list_of_tokens(value: &[u8]) -> bool {
-    value.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+    value
+        .iter()
+        .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
         && !value.is_empty()
-        && !value.windows(5).any(|part| part.eq_ignore_ascii_case(b"chunk"))
+        && !value
+            .windows(5)
+            .any(|part| part.eq_ignore_ascii_case(b"chunk"))
         && !value.eq_ignore_ascii_case(b"identity")
 }
 
@@ -465,13 +493,22 @@ fn read_target<'b>(method: &str, target: &'b [u8]) -> Result<ReadTarget<'b>, Hea
         b"*" if method == "OPTIONS" => Ok((Target::Asterisk, None)),
         _ => {
             let rest = strip_scheme(target).ok_or(HeadFault::Target)?;
-            let end = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
+            let end = rest
+                .iter()
+                .position(|b| matches!(b, b'/' | b'?'))
+                .unwrap_or(rest.len());
             let (text, path) = rest.split_at(end);
             let named = authority::parse(text).map_err(|_| HeadFault::Authority)?;
             let target = match path {
                 [] if method == "OPTIONS" => Target::Asterisk,
-                [] => Target::Path { path: b"/", query: None },
-                [b'?', query @ ..] => Target::Path { path: b"/", query: Some(query) },
+                [] => Target::Path {
+                    path: b"/",
+                    query: None,
+                },
+                [b'?', query @ ..] => Target::Path {
+                    path: b"/",
+                    query: Some(query),
+                },
                 _ => path_and_query(path)?,
             };
             Ok((target, Some((named, text))))
@@ -492,13 +529,23 @@ fn path_and_query(target: &[u8]) -> Result<Target<'_>, HeadFault> {
         return Err(HeadFault::Target);
     }
     Ok(match target.iter().position(|b| *b == b'?') {
-        None => Target::Path { path: target, query: None },
-        Some(at) => Target::Path { path: &target[..at], query: Some(&target[at + 1..]) },
+        None => Target::Path {
+            path: target,
+            query: None,
+        },
+        Some(at) => Target::Path {
+            path: &target[..at],
+            query: Some(&target[at + 1..]),
+        },
     })
 }
 
 fn too_large(bytes: &[u8]) -> HeadFault {
-    if bytes.contains(&b'\n') { HeadFault::TooLarge } else { HeadFault::TargetTooLong }
+    if bytes.contains(&b'\n') {
+        HeadFault::TooLarge
+    } else {
+        HeadFault::TargetTooLong
+    }
 }
 
 #[cold]
@@ -515,7 +562,12 @@ fn fault_of(error: httparse::Error, bytes: &[u8]) -> HeadFault {
 /// Whether the first line ends with `HTTP/` digit dot digit: a version, only not one of ours.
 fn names_a_version(bytes: &[u8]) -> bool {
     let line = bytes.split(|b| *b == b'\r').next().unwrap_or_default();
-    let version = line.rsplit(|b| *b == b' ').next().unwrap_or_default();
+    let mut words = line.split(|b| *b == b' ');
+    let (Some(_), Some(_), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return false;
+    };
     matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
         if major.is_ascii_digit() && minor.is_ascii_digit())
 }

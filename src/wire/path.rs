@@ -114,13 +114,12 @@ pub fn query_is_valid(query: &[u8]) -> bool {
 
 /// Whether no byte needs work and no segment begins with a dot or is empty.
 fn is_plain(path: &[u8]) -> bool {
-    let mut before = 0;
+    let mut before = ALWAYS;
     let mut found = 0;
     for &byte in path {
         let class = CLASSES[usize::from(byte)];
-        found |= (class & WORK) | (class & before & BOUNDARY);
-        // A slash makes the next byte's BOUNDARY bit count.
-        before = class >> SLASH_SHIFT;
+        found |= class & (before >> ARMS);
+        before = class;
     }
     found == 0
 }
@@ -310,22 +309,26 @@ const fn is_sub_delimiter(byte: u8) -> bool {
 const WORK: u8 = 1;
 /// Class bit: the byte makes its segment special when it comes right after a slash.
 const BOUNDARY: u8 = 2;
-/// Class bit: the byte is a slash; shifted by `SLASH_SHIFT` it meets `BOUNDARY`.
-const SLASH: u8 = BOUNDARY << SLASH_SHIFT;
-const SLASH_SHIFT: u32 = 1;
+/// Moved down by this, the next two bits of one byte select the two above of the byte after it.
+const ARMS: u32 = 2;
+/// Class bit of every byte: `WORK` counts after any.
+const ALWAYS: u8 = WORK << ARMS;
+/// Class bit of the slash: `BOUNDARY` counts after it.
+const SLASH: u8 = BOUNDARY << ARMS;
 
 const CLASSES: [u8; 256] = {
     let mut classes = [0; 256];
     let mut index = 0;
     while index < 256 {
         let byte = index as u8;
-        classes[index] = match byte {
-            b'/' => SLASH | BOUNDARY,
-            b'.' => BOUNDARY,
-            b':' | b'@' => 0,
-            _ if is_unreserved(byte) || is_sub_delimiter(byte) => 0,
-            _ => WORK,
-        };
+        classes[index] = ALWAYS
+            | match byte {
+                b'/' => SLASH | BOUNDARY,
+                b'.' => BOUNDARY,
+                b':' | b'@' => 0,
+                _ if is_unreserved(byte) || is_sub_delimiter(byte) => 0,
+                _ => WORK,
+            };
         index += 1;
     }
     classes

@@ -24,6 +24,7 @@ impl Driver {
 /// `RINGWAY_TEST_DRIVER=epoll` leaves out io_uring, for machines that forbid it.
 pub fn on_both_drivers(test: impl Fn(Driver) + Sync) {
     let only = std::env::var("RINGWAY_TEST_DRIVER").ok();
+    let test = &test;
     thread::scope(|scope| {
         for driver in [Driver::IoUring, Driver::Epoll] {
             if only.as_deref().is_some_and(|name| name != driver.name()) {
@@ -31,7 +32,7 @@ pub fn on_both_drivers(test: impl Fn(Driver) + Sync) {
             }
             thread::Builder::new()
                 .name(format!("on {}", driver.name()))
-                .spawn_scoped(scope, || test(driver))
+                .spawn_scoped(scope, move || test(driver))
                 .expect("a thread");
         }
     });

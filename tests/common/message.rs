@@ -253,7 +253,8 @@ impl<R: Read> Reader<R> {
                 "the stream ended after {seen} of {length} bytes"
             );
         }
-        self.unread.drain(..length).collect()
+        let rest = self.unread.split_off(length);
+        std::mem::replace(&mut self.unread, rest)
     }
 
     /// Everything up to the end of the stream.

@@ -1,5 +1,6 @@
 //! An origin that follows a script and records every byte that it gets.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,12 +18,16 @@ pub fn ok(body: impl AsRef<[u8]>) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
+/// Another hand on each open connection, by its number.
+type Streams = Arc<Mutex<BTreeMap<usize, TcpStream>>>;
+
 /// A server of the test's own. One thread per connection runs the script.
 pub struct ScriptedOrigin {
     address: SocketAddr,
     stop: Arc<AtomicBool>,
     accepting: Option<JoinHandle<Vec<JoinHandle<Vec<u8>>>>>,
     requests: Arc<Mutex<Vec<Message>>>,
+    streams: Streams,
 }
 
 impl ScriptedOrigin {
@@ -41,8 +46,10 @@ impl ScriptedOrigin {
         let address = listener.local_addr().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let requests = Arc::new(Mutex::new(Vec::new()));
+        let streams = Streams::default();
         let accepting = {
             let (stop, requests) = (Arc::clone(&stop), Arc::clone(&requests));
+            let streams = Arc::clone(&streams);
             let script = Arc::new(script);
             thread::spawn(move || {
                 let mut connections = Vec::new();
@@ -53,8 +60,13 @@ impl ScriptedOrigin {
                     }
                     let (script, index) = (Arc::clone(&script), connections.len());
                     let requests = Arc::clone(&requests);
+                    let streams = Arc::clone(&streams);
+                    streams
+                        .lock()
+                        .unwrap()
+                        .insert(index, stream.try_clone().unwrap());
                     connections.push(thread::spawn(move || {
-                        let mut connection = Connection::new(stream, requests);
+                        let mut connection = Connection::new(stream, requests, (streams, index));
                         script(&mut connection, index);
                         connection.end()
                     }));
@@ -66,6 +78,7 @@ impl ScriptedOrigin {
             stop,
             accepting: Some(accepting),
             requests,
+            streams,
         }
     }
 
@@ -95,6 +108,16 @@ impl ScriptedOrigin {
             .iter()
             .map(|request| request.target().to_owned())
             .collect()
+    }
+
+    /// Closes the listener and resets every connection, as a process that is killed.
+    pub fn abandon(mut self) {
+        for stream in self.streams.lock().unwrap().values() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        for connection in self.stop_accepting() {
+            let _ = connection.join();
+        }
     }
 
     /// Stops, and gives every byte that came on each connection. To be called when the proxy is
@@ -131,10 +154,16 @@ pub struct Connection {
     /// What the proxy sends.
     pub reader: Reader<TcpStream>,
     requests: Arc<Mutex<Vec<Message>>>,
+    read: usize,
+    listed: (Streams, usize),
 }
 
 impl Connection {
-    fn new(stream: TcpStream, requests: Arc<Mutex<Vec<Message>>>) -> Self {
+    fn new(
+        stream: TcpStream,
+        requests: Arc<Mutex<Vec<Message>>>,
+        listed: (Streams, usize),
+    ) -> Self {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -142,14 +171,22 @@ impl Connection {
             reader: Reader::new(stream.try_clone().unwrap()),
             stream,
             requests,
+            read: 0,
+            listed,
         }
     }
 
     /// The next request with its body. Nothing when the proxy closes instead.
     pub fn request(&mut self) -> Option<Message> {
         let request = self.reader.request()?;
+        self.read += 1;
         self.requests.lock().unwrap().push(request.clone());
         Some(request)
+    }
+
+    /// Whether a request before the present one was read on this connection.
+    pub fn served(&self) -> bool {
+        self.read > 1
     }
 
     /// The next request's head; its body is still to be read.
@@ -179,10 +216,16 @@ impl Connection {
         }
     }
 
+    /// Ends the sending side. On this machine the proxy can see that at once.
+    pub fn close(&mut self) {
+        self.stream.shutdown(Shutdown::Write).expect("close");
+    }
+
     /// Breaks off with a reset.
     pub fn reset(&mut self) {
         let socket = socket2::SockRef::from(&self.stream);
         socket.set_linger(Some(Duration::ZERO)).unwrap();
+        self.unlist();
         // The reader's clone is the same socket: only when both are gone is it reset.
         let placeholder = TcpListener::bind("127.0.0.1:0").unwrap();
         let other = TcpStream::connect(placeholder.local_addr().unwrap()).unwrap();
@@ -192,9 +235,16 @@ impl Connection {
         self.stream = other;
     }
 
+    /// The socket closes when its last hand is gone.
+    fn unlist(&self) {
+        let (streams, index) = &self.listed;
+        streams.lock().unwrap().remove(index);
+    }
+
     fn end(mut self) -> Vec<u8> {
         let _ = self.stream.shutdown(Shutdown::Write);
         self.reader.to_end();
+        self.unlist();
         self.reader.record
     }
 }

@@ -27,11 +27,7 @@ pub fn assert_refused(driver: Driver, configuration: &str, cases: &[Refused]) {
     assert!(!cases.is_empty());
     let origin = ScriptedOrigin::answering(ok("served"));
     let ringway = Ringway::start(&(forwarding(origin.address()) + configuration), driver);
-    for case in cases {
-        send_refused(&ringway, case);
-        let probe = exchange(ringway.address(), PROBE);
-        assert_eq!(probe.text(), "served", "after {}", show(&case.bytes));
-    }
+    send_all(&ringway, cases);
     ringway.finish();
     let mut probes = 0;
     for record in origin.finish() {
@@ -59,11 +55,7 @@ pub fn assert_bodies_refused(driver: Driver, configuration: &str, cases: &[Refus
         connection.reader.to_end();
     });
     let ringway = Ringway::start(&(forwarding(origin.address()) + configuration), driver);
-    for case in cases {
-        send_refused(&ringway, case);
-        let probe = exchange(ringway.address(), PROBE);
-        assert_eq!(probe.text(), "served", "after {}", show(&case.bytes));
-    }
+    send_all(&ringway, cases);
     ringway.finish();
     for record in origin.finish() {
         let text = String::from_utf8_lossy(&record);
@@ -79,16 +71,40 @@ pub fn assert_bodies_refused(driver: Driver, configuration: &str, cases: &[Refus
     }
 }
 
-fn send_refused(ringway: &Ringway, case: &Refused) {
-    let shown = show(&case.bytes);
+/// Sends each case and, after it, the probe; names every case that was not refused as expected.
+fn send_all(ringway: &Ringway, cases: &[Refused]) {
+    let mut wrong = Vec::new();
+    for case in cases {
+        if let Err(fault) = send(ringway, case) {
+            wrong.push(format!("{fault}\n    for {}", show(&case.bytes)));
+        }
+        let probe = exchange(ringway.address(), PROBE);
+        assert_eq!(probe.text(), "served", "after {}", show(&case.bytes));
+    }
+    let count = wrong.len();
+    assert!(
+        wrong.is_empty(),
+        "{count} of {}:\n{}",
+        cases.len(),
+        wrong.join("\n")
+    );
+}
+
+fn send(ringway: &Ringway, case: &Refused) -> Result<(), String> {
     let mut client = RawClient::connect(ringway.address());
     client.send(&case.bytes);
-    let head = client.reader.wait_for_response();
-    assert!(head, "no answer to {shown}");
+    if !client.reader.wait_for_response() {
+        return Err("no answer".to_owned());
+    }
     let response = client.response();
     let status = response.status();
-    assert!(case.statuses.contains(&status), "{status} for {shown}");
+    if !case.statuses.contains(&status) {
+        return Err(format!("{status}, not {:?}", case.statuses));
+    }
     own_answer(&response, status);
-    assert!(response.connection_has("close"), "{response:?} for {shown}");
+    if !response.connection_has("close") {
+        return Err(format!("{status} does not say that the connection closes"));
+    }
     client.expect_close();
+    Ok(())
 }

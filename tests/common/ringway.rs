@@ -1,6 +1,6 @@
 //! `ringway run` with a configuration of the test's, and the checks that end every test.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -90,7 +90,12 @@ impl Ringway {
             finished: false,
             expected: None,
         };
-        ringway.files_at_start = ringway.status().open_files();
+        // A connection that has come and gone: from then on the core has all it needs.
+        drop(TcpStream::connect(ringway.address()).expect("a connection"));
+        let status = ringway.wait_for_status("the core serves", |status| {
+            status.sum("accepted") == 1 && status.sum("connections") == 0
+        });
+        ringway.files_at_start = status.open_files();
         ringway
     }
 
@@ -159,7 +164,7 @@ impl Ringway {
 
     /// The end of every test: everything that was taken is given back, the process stops when it
     /// is told to, and its log has nothing to be ashamed of.
-    pub fn finish(mut self) {
+    pub fn finish(self) {
         let at_rest = |status: &Status| {
             let files = self.files_at_start + status.sum("upstream_connections");
             status.sum("connections") == 0
@@ -184,14 +189,23 @@ impl Ringway {
         self.stopped();
     }
 
+    /// The end of a test in which the process had to cut off what was in flight.
+    pub fn cut_off(mut self) {
+        self.finished = true;
+    }
+
     /// As `finish`, for a process that was told to stop already.
     pub fn stopped(mut self) {
         self.finished = true;
         let status = self.process.wait();
+        assert_eq!(
+            status.code(),
+            Some(0),
+            "{}",
+            self.process.lines().join("\n")
+        );
+        let stopped = Status(self.process.wait_for(0, |line| message(line, "stopped")));
         let log = self.process.lines().join("\n");
-        assert_eq!(status.code(), Some(0), "{log}");
-        let stopped = self.process.wait_for(0, |line| message(line, "stopped"));
-        let stopped = Status(stopped);
         for figure in ["connections", "in_flight", "large_buffers_out", "panics"] {
             assert_eq!(stopped.sum(figure), 0, "{figure} in {stopped:?}");
         }

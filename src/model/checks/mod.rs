@@ -3,6 +3,7 @@
 //! One file per declared thing. Each check adds sentences to a [`Report`]; none stops at the
 //! first fault, and none reads anything but the declaration, except [`surroundings`].
 
+mod action;
 mod listener;
 mod pattern;
 mod route;
@@ -12,10 +13,11 @@ mod template;
 mod text;
 mod upstream;
 
-use std::collections::HashMap;
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 pub use pattern::{PATTERN_BYTES_MAX, compile};
+pub use route::{PATH_BYTES_MAX, SEGMENTS_MAX};
 pub use surroundings::surroundings;
 pub use template::{CAPTURES_MAX, Piece, Segment, TemplateFault, pieces, segments};
 
@@ -135,12 +137,15 @@ fn check_routes(config: &Config, origin: &Origin, report: &mut Report) {
             }
         }
         match matchers.entry(route::matcher_key(route)) {
-            std::collections::hash_map::Entry::Occupied(older) => report.warn(
+            Entry::Occupied(older) => report.warn(
                 place,
-                format!("{} matches the same requests and is older, so it wins", older.get()),
+                format!(
+                    "{} matches the same requests and is older, so it wins",
+                    older.get()
+                ),
                 "remove one of them, or give this one a higher rank",
             ),
-            std::collections::hash_map::Entry::Vacant(free) => {
+            Entry::Vacant(free) => {
                 free.insert(place);
             }
         }

@@ -13,7 +13,9 @@ pub fn compile(pattern: &str) -> Result<Regex, regex::Error> {
 }
 
 fn build(pattern: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(pattern).size_limit(PATTERN_BYTES_MAX).build()
+    RegexBuilder::new(pattern)
+        .size_limit(PATTERN_BYTES_MAX)
+        .build()
 }
 
 /// The fault of an expression in one line.

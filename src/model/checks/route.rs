@@ -1,16 +1,22 @@
-//! Routes: one matcher, one action, and texts that can be matched and sent.
+//! Routes: one path matcher, and a host, methods and conditions that a request can meet.
 
 use std::collections::HashSet;
 
 use regex::Regex;
 
+use super::action;
 use super::pattern::{compile, sentence};
-use super::template::{Piece, Segment, pieces, segments};
-use super::text::{control_character, host_fault, is_field_value, is_token, path_fault};
+use super::template::{CAPTURES_MAX, Segment, segments};
+use super::text::{host_fault, is_field_value, is_token, path_fault};
 use crate::model::config::{EncodedSlashes, Http};
 use crate::model::faults::{Report, at_index, at_key, nearest, quoted};
-use crate::model::route::{Condition, Redirect, Respond, Route};
+use crate::model::route::{Condition, Route};
 use crate::wire::path::PathRules;
+
+/// The most bytes of a path that a route matches.
+pub const PATH_BYTES_MAX: usize = 8_191;
+/// The most segments of a path that a route matches.
+pub const SEGMENTS_MAX: usize = 128;
 
 /// Checks everything about `route` that can be seen in itself.
 pub(super) fn check(route: &Route, http: &Http, place: &str, report: &mut Report) {
@@ -25,14 +31,7 @@ pub(super) fn check(route: &Route, http: &Http, place: &str, report: &mut Report
     methods(route, place, report);
     conditions(&route.headers, &at_key(place, "headers"), true, report);
     conditions(&route.query, &at_key(place, "query"), false, report);
-    action(route, place, report);
-    rewrite(route, rules, captures.as_ref(), place, report);
-    if let Some(redirect) = &route.redirect {
-        check_redirect(redirect, captures.as_ref(), &at_key(place, "redirect"), report);
-    }
-    if let Some(respond) = &route.respond {
-        check_respond(respond, &at_key(place, "respond"), report);
-    }
+    action::check(route, rules, captures.as_deref(), place, report);
 }
 
 /// Checks that the upstream of `route` is one of `names`.
@@ -42,7 +41,11 @@ pub(super) fn check_upstream(
     place: &str,
     report: &mut Report,
 ) {
-    let Some(name) = route.upstream.as_ref().filter(|name| !names.contains(*name)) else {
+    let Some(name) = route
+        .upstream
+        .as_ref()
+        .filter(|name| !names.contains(*name))
+    else {
         return;
     };
     let instead = match nearest(name, names.iter().map(String::as_str)) {
@@ -76,7 +79,11 @@ pub(super) fn matcher_key(route: &Route) -> String {
         let mut list: Vec<_> = list
             .iter()
             .map(|one| {
-                let name = if fold { one.name.to_ascii_lowercase() } else { one.name.clone() };
+                let name = if fold {
+                    one.name.to_ascii_lowercase()
+                } else {
+                    one.name.clone()
+                };
                 (name, one.value.as_deref(), one.regex.as_deref())
             })
             .collect::<Vec<_>>();
@@ -130,28 +137,75 @@ fn matcher(
     }
     for (key, path) in [("path", &route.path), ("path_prefix", &route.path_prefix)] {
         if let Some(path) = path {
-            plain_path(path, rules, &at_key(place, key), report);
+            let key = at_key(place, key);
+            plain_path(path, rules, &key, report);
+            size(path, &key, report);
         }
     }
     if let Some(template) = &route.path_template {
-        return template_names(template, rules, &at_key(place, "path_template"), report);
+        let key = at_key(place, "path_template");
+        size(template, &key, report);
+        return template_names(template, rules, &key, report);
     }
     if let Some(pattern) = &route.path_regex {
-        let regex = check_pattern(pattern, &at_key(place, "path_regex"), report)?;
-        return Some(regex.capture_names().flatten().map(str::to_owned).collect());
+        return regex_names(pattern, &at_key(place, "path_regex"), report);
     }
     Some(Vec::new())
 }
 
-fn plain_path(path: &str, rules: PathRules, place: &str, report: &mut Report) {
-    if let Some((what, instead)) = path_fault(path, rules) {
-        report.fault(place, what, instead);
-    } else if path.contains(['{', '}']) {
-        report.warn(
+fn size(path: &str, place: &str, report: &mut Report) {
+    if path.len() > PATH_BYTES_MAX {
+        report.fault(
             place,
-            "braces are plain text here",
-            "write path_template if they are captures",
+            format!(
+                "the path has {} bytes, and the most is {PATH_BYTES_MAX}",
+                path.len()
+            ),
+            "write a shorter one",
         );
+    }
+    let segments = path.split('/').skip(1).count();
+    if segments > SEGMENTS_MAX {
+        report.fault(
+            place,
+            format!("the path has {segments} segments, and the most is {SEGMENTS_MAX}"),
+            "write a shorter one",
+        );
+    }
+}
+
+fn regex_names(pattern: &str, place: &str, report: &mut Report) -> Option<Vec<String>> {
+    let regex = check_pattern(pattern, place, report)?;
+    let names: Vec<String> = regex.capture_names().flatten().map(str::to_owned).collect();
+    if pattern.len() > PATH_BYTES_MAX {
+        report.fault(
+            place,
+            format!(
+                "the expression has {} bytes, and the most is {PATH_BYTES_MAX}",
+                pattern.len()
+            ),
+            "write a shorter one",
+        );
+    }
+    if names.len() > CAPTURES_MAX {
+        report.fault(
+            place,
+            format!("there are more than {CAPTURES_MAX} named groups"),
+            "write (?:…) for what need not be told apart",
+        );
+    }
+    Some(names)
+}
+
+fn plain_path(path: &str, rules: PathRules, place: &str, report: &mut Report) {
+    if path.contains(['{', '}']) {
+        report.fault(
+            place,
+            "braces are plain text here, and a path has none",
+            format!("write path_template: {} if they are captures", quoted(path)),
+        );
+    } else if let Some((what, instead)) = path_fault(path, rules) {
+        report.fault(place, what, instead);
     }
 }
 
@@ -209,8 +263,9 @@ fn check_pattern(pattern: &str, place: &str, report: &mut Report) -> Option<Rege
 }
 
 fn methods(route: &Route, place: &str, report: &mut Report) {
-    const KNOWN: [&str; 8] =
-        ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
+    const KNOWN: [&str; 8] = [
+        "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
+    ];
     let list = at_key(place, "methods");
     for (index, method) in route.methods.iter().enumerate() {
         let place = at_index(&list, index);
@@ -226,7 +281,10 @@ fn methods(route: &Route, place: &str, report: &mut Report) {
         } else if upper != *method && KNOWN.contains(&upper.as_str()) {
             report.fault(
                 place,
-                format!("methods are case-sensitive, and {} is not {upper}", quoted(method)),
+                format!(
+                    "methods are case-sensitive, and {} is not {upper}",
+                    quoted(method)
+                ),
                 format!("write {upper}"),
             );
         }
@@ -261,230 +319,6 @@ fn conditions(list: &[Condition], place: &str, fields: bool, report: &mut Report
         }
         if let Some(pattern) = &condition.regex {
             check_pattern(pattern, &at_key(&place, "regex"), report);
-        }
-    }
-}
-
-fn action(route: &Route, place: &str, report: &mut Report) {
-    let given: Vec<&str> = [
-        ("upstream", route.upstream.is_some()),
-        ("redirect", route.redirect.is_some()),
-        ("respond", route.respond.is_some()),
-    ]
-    .into_iter()
-    .filter_map(|(key, given)| given.then_some(key))
-    .collect();
-    match given.as_slice() {
-        [] => report.fault(
-            place,
-            "the route does nothing with its requests",
-            "add upstream, redirect or respond",
-        ),
-        [_] => {}
-        several => report.fault(
-            place,
-            format!("the route has {} at once", several.join(" and ")),
-            "keep one of them",
-        ),
-    }
-}
-
-fn rewrite(
-    route: &Route,
-    rules: PathRules,
-    captures: Option<&Vec<String>>,
-    place: &str,
-    report: &mut Report,
-) {
-    let given = [
-        ("rewrite_pattern", route.rewrite_pattern.is_some()),
-        ("rewrite_replacement", !route.rewrite_replacement.is_empty()),
-        ("rewrite_template", route.rewrite_template.is_some()),
-    ];
-    for (key, _) in given.iter().filter(|(_, given)| *given && route.upstream.is_none()) {
-        report.fault(
-            at_key(place, key),
-            "a rewrite changes what is forwarded, and this route has no upstream",
-            "remove it, or add upstream",
-        );
-    }
-    match (&route.rewrite_pattern, &route.rewrite_template) {
-        (Some(_), Some(_)) => report.fault(
-            at_key(place, "rewrite_template"),
-            "the route has rewrite_pattern and rewrite_template at once",
-            "keep one of them",
-        ),
-        (None, _) if !route.rewrite_replacement.is_empty() => report.fault(
-            at_key(place, "rewrite_replacement"),
-            "there is no rewrite_pattern that it could replace",
-            "add rewrite_pattern, or remove it",
-        ),
-        (Some(pattern), None) => prefix_rewrite(route, pattern, rules, place, report),
-        _ => {}
-    }
-    if let Some(template) = &route.rewrite_template {
-        let place = at_key(place, "rewrite_template");
-        if let Some(literal) = placed(template, captures, &[], &place, report)
-            && let Some((what, instead)) = path_fault(&literal, rules)
-        {
-            // With captures the normal form cannot be written down.
-            let instead = if literal == *template { instead } else { String::new() };
-            report.fault(place, what, instead);
-        }
-    }
-}
-
-fn prefix_rewrite(
-    route: &Route,
-    pattern: &str,
-    rules: PathRules,
-    place: &str,
-    report: &mut Report,
-) {
-    let key = at_key(place, "rewrite_pattern");
-    if let Some((what, instead)) = path_fault(pattern, rules) {
-        report.fault(key, what, instead);
-    } else if let Some(path) = route.path_prefix.as_ref().or(route.path.as_ref())
-        && !path.starts_with(pattern)
-        && !(route.path_prefix.is_some() && pattern.starts_with(path.as_str()))
-    {
-        report.warn(
-            key,
-            format!("no path of this route starts with {}", quoted(pattern)),
-            format!("write a start of {}", quoted(path)),
-        );
-    }
-    let replacement = route.rewrite_replacement.as_str();
-    // An empty replacement takes the start away; what is left gets its '/' back.
-    if !replacement.is_empty()
-        && let Some((what, instead)) = path_fault(replacement, rules)
-    {
-        report.fault(at_key(place, "rewrite_replacement"), what, instead);
-    }
-}
-
-/// Checks that the captures used in `text` exist. Returns the text with `x` in their places, or
-/// none if it is malformed.
-fn placed(
-    text: &str,
-    captures: Option<&Vec<String>>,
-    always: &[&str],
-    place: &str,
-    report: &mut Report,
-) -> Option<String> {
-    let pieces = match pieces(text) {
-        Ok(pieces) => pieces,
-        Err(fault) => {
-            report.fault(place, fault.to_string(), "");
-            return None;
-        }
-    };
-    let mut literal = String::new();
-    for piece in pieces {
-        let name = match piece {
-            Piece::Literal(text) => {
-                literal.push_str(text);
-                continue;
-            }
-            Piece::Capture(name) => name,
-        };
-        literal.push('x');
-        // Where the matcher is faulty its captures are not known.
-        let Some(captures) = captures.filter(|_| !always.contains(&name)) else {
-            continue;
-        };
-        if captures.iter().any(|capture| capture == name) {
-            continue;
-        }
-        let known: Vec<&str> =
-            captures.iter().map(String::as_str).chain(always.iter().copied()).collect();
-        let instead = match (nearest(name, known.iter().copied()), known.as_slice()) {
-            (Some(near), _) => format!("did you mean {{{near}}}?"),
-            (None, []) => "use path_template or path_regex to capture it".to_owned(),
-            (None, known) => format!("there are {{{}}}", known.join("}, {")),
-        };
-        report.fault(place, format!("nothing captures {{{name}}}"), instead);
-    }
-    Some(literal)
-}
-
-fn check_redirect(
-    redirect: &Redirect,
-    captures: Option<&Vec<String>>,
-    place: &str,
-    report: &mut Report,
-) {
-    const ALWAYS: [&str; 3] = ["path", "query", "host"];
-    const STATUSES: [u16; 5] = [301, 302, 303, 307, 308];
-    if !STATUSES.contains(&redirect.status) {
-        report.fault(
-            at_key(place, "status"),
-            format!("{} is not the status of a redirect", redirect.status),
-            "write 301, 302, 303, 307 or 308",
-        );
-    }
-    let place = at_key(place, "to");
-    for name in captures.into_iter().flatten() {
-        if ALWAYS.contains(&name.as_str()) {
-            report.fault(
-                &place,
-                format!("{{{name}}} is a capture of the route and a part of the request too"),
-                "give the capture another name",
-            );
-        }
-    }
-    let Some(literal) = placed(&redirect.to, captures, &ALWAYS, &place, report) else {
-        return;
-    };
-    if !literal.bytes().all(|byte| byte.is_ascii_graphic()) {
-        report.fault(
-            place,
-            "the target has spaces, control characters or letters outside ASCII",
-            "percent-encode them",
-        );
-    }
-}
-
-fn check_respond(respond: &Respond, place: &str, report: &mut Report) {
-    const FRAMING: [&str; 8] = [
-        "connection",
-        "content-length",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ];
-    if matches!(respond.status, 204 | 205 | 304) && !respond.body.is_empty() {
-        report.fault(
-            at_key(place, "body"),
-            format!("a {} response has no body (RFC 9110 §15)", respond.status),
-            "remove the body, or write another status",
-        );
-    }
-    let fields = at_key(place, "headers");
-    for (name, value) in &respond.headers {
-        let place = at_key(&fields, name);
-        if !is_token(name) {
-            report.fault(
-                &place,
-                format!("{} is not the name of a field", quoted(name)),
-                "write one such as content-type",
-            );
-        } else if FRAMING.contains(&name.to_ascii_lowercase().as_str()) {
-            report.fault(
-                &place,
-                format!("{name} belongs to the connection and is set by the proxy"),
-                "remove it",
-            );
-        }
-        if !is_field_value(value) {
-            let what = match control_character(value) {
-                Some(what) => format!("the value contains {what}"),
-                None => "the value has spaces around it".to_owned(),
-            };
-            report.fault(place, what, "remove it");
         }
     }
 }

@@ -72,7 +72,10 @@ fn trailers(config: &Config, report: &mut Report) {
         } else if trailer::is_forbidden(name.as_bytes()) {
             report.fault(
                 place,
-                format!("{} must not come in a trailer (RFC 9110 §6.5.1)", quoted(name)),
+                format!(
+                    "{} must not come in a trailer (RFC 9110 §6.5.1)",
+                    quoted(name)
+                ),
                 "remove it",
             );
         }
@@ -92,7 +95,11 @@ fn forwarded(config: &Config, report: &mut Report) {
 }
 
 fn access_log(config: &Config, report: &mut Report) {
-    let path = config.access_log.path.as_deref().and_then(|path| path.to_str());
+    let path = config
+        .access_log
+        .path
+        .as_deref()
+        .and_then(|path| path.to_str());
     if let Some(what) = path.and_then(control_character) {
         report.fault(
             "$.access_log.path",
@@ -117,10 +124,17 @@ fn admin(config: &Config, report: &mut Report) {
             );
         }
     }
-    if let Some(what) =
-        admin.audit_log.as_deref().and_then(|path| path.to_str()).and_then(control_character)
+    if let Some(what) = admin
+        .audit_log
+        .as_deref()
+        .and_then(|path| path.to_str())
+        .and_then(control_character)
     {
-        report.fault("$.admin.audit_log", format!("the path contains {what}"), "remove it");
+        report.fault(
+            "$.admin.audit_log",
+            format!("the path contains {what}"),
+            "remove it",
+        );
     }
     if !admin.enabled {
         return;
@@ -132,7 +146,12 @@ fn admin(config: &Config, report: &mut Report) {
             "add api_key: {env: RINGWAY_API_KEY}, or write enabled: false",
         );
     }
-    if admin.port != 0 && config.listeners.iter().any(|listener| listener.port == admin.port) {
+    if admin.port != 0
+        && config
+            .listeners
+            .iter()
+            .any(|listener| listener.port == admin.port)
+    {
         report.fault(
             "$.admin.port",
             format!("{} is the port of a listener too", admin.port),
@@ -142,7 +161,10 @@ fn admin(config: &Config, report: &mut Report) {
     if !admin.address.is_loopback() {
         report.warn(
             "$.admin.address",
-            format!("{} may be reached from other machines, without encryption", admin.address),
+            format!(
+                "{} may be reached from other machines, without encryption",
+                admin.address
+            ),
             "write 127.0.0.1, or see that a firewall keeps others out",
         );
     }

@@ -14,7 +14,9 @@ use crate::model::faults::{Fault, Report};
 pub fn surroundings(config: &Config) -> Vec<Fault> {
     let mut report = Report::default();
     if let Some(path) = &config.access_log.path
-        && !["stdout", "stderr"].iter().any(|stream| path == Path::new(stream))
+        && !["stdout", "stderr"]
+            .iter()
+            .any(|stream| path == Path::new(stream))
     {
         log_file(path, &mut report);
     }

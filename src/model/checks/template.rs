@@ -40,13 +40,19 @@ pub enum TemplateFault {
     #[error("the capture {{{0}}} is there twice; give each a name of its own")]
     Duplicate(String),
     /// More than [`CAPTURES_MAX`].
-    #[error("there are more than {CAPTURES_MAX} captures; use {{rest*}} for what need not be told apart")]
+    #[error(
+        "there are more than {CAPTURES_MAX} captures; use {{rest*}} for what need not be told apart"
+    )]
     Many,
     /// A name that is none.
-    #[error("{0:?} is no name for a capture; use letters, digits and '_', a letter in front, 64 at most")]
+    #[error(
+        "{0:?} is no name for a capture; use letters, digits and '_', a letter in front, 64 at most"
+    )]
     Name(String),
     /// A capture that is only a part of its segment.
-    #[error("the capture in {0:?} is only a part of its segment; write /{{name}}/, or use path_regex")]
+    #[error(
+        "the capture in {0:?} is only a part of its segment; write /{{name}}/, or use path_regex"
+    )]
     Part(String),
     /// `{name*}` before the end.
     #[error("{{{0}*}} takes all that is left, so nothing can come after it; move it to the end")]
@@ -126,7 +132,9 @@ fn push_literal<'a>(pieces: &mut Vec<Piece<'a>>, text: &'a str) -> Result<(), Te
 }
 
 fn valid_name(name: &str) -> Result<&str, TemplateFault> {
-    let word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let word = name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let first = name.bytes().next();
     let begins = first.is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
     if word && begins && name.len() <= NAME_BYTES_MAX {
@@ -175,7 +183,10 @@ mod tests {
     fn captures_are_bounded() {
         let template = |count: usize| (0..count).map(|n| format!("/{{c{n}}}")).collect::<String>();
         assert!(segments(&template(CAPTURES_MAX)).is_ok());
-        assert_eq!(segments(&template(CAPTURES_MAX + 1)), Err(TemplateFault::Many));
+        assert_eq!(
+            segments(&template(CAPTURES_MAX + 1)),
+            Err(TemplateFault::Many)
+        );
     }
 
     #[test]
@@ -184,7 +195,10 @@ mod tests {
         for (text, expected) in [
             ("", vec![]),
             ("/x", vec![Literal("/x")]),
-            ("/v2/{id}-{n}", vec![Literal("/v2/"), Capture("id"), Literal("-"), Capture("n")]),
+            (
+                "/v2/{id}-{n}",
+                vec![Literal("/v2/"), Capture("id"), Literal("-"), Capture("n")],
+            ),
         ] {
             assert_eq!(pieces(text).unwrap(), expected, "{text}");
         }

@@ -15,7 +15,9 @@ pub(super) fn is_token(text: &str) -> bool {
 /// inside.
 pub(super) fn is_field_value(text: &str) -> bool {
     text.trim_matches([' ', '\t']) == text
-        && text.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7F))
+        && text
+            .bytes()
+            .all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7F))
 }
 
 /// The first control character, for people: `a line feed (\n)`.
@@ -53,12 +55,18 @@ pub(super) fn path_fault(path: &str, rules: PathRules) -> Option<(String, String
     }
 }
 
+/// The most bytes of a DNS name as people write it (RFC 1035 §2.3.4).
+const NAME_BYTES_MAX: usize = 253;
+
 /// What is wrong with `host` as the host of a route, and what to write instead.
 pub(super) fn host_fault(host: &str) -> Option<(String, String)> {
     let name = host.strip_prefix("*.").unwrap_or(host);
     if let Some((_, rest)) = host.split_once("://") {
         let name = rest.split(['/', ':']).next().unwrap_or_default();
-        return Some(("this is a URL".to_owned(), format!("write the host alone: {name:?}")));
+        return Some((
+            "this is a URL".to_owned(),
+            format!("write the host alone: {name:?}"),
+        ));
     }
     if name.contains('*') {
         let what = "'*' stands only for whole names in front".to_owned();
@@ -67,7 +75,10 @@ pub(super) fn host_fault(host: &str) -> Option<(String, String)> {
     let authority = match authority::parse(name.as_bytes()) {
         Ok(authority) => authority,
         Err(fault) => {
-            return Some((fault.to_string(), "write one such as \"api.example.com\"".to_owned()));
+            return Some((
+                fault.to_string(),
+                "write one such as \"api.example.com\"".to_owned(),
+            ));
         }
     };
     // The parser yields slices of its input, so both are text.
@@ -75,11 +86,21 @@ pub(super) fn host_fault(host: &str) -> Option<(String, String)> {
     let wildcard = if name.len() < host.len() { "*." } else { "" };
     let instead = format!("write {:?}", format!("{wildcard}{bare}"));
     if authority.port.is_some() || name.ends_with(':') {
-        return Some(("a host has no port here; it matches every port".to_owned(), instead));
+        return Some((
+            "a host has no port here; it matches every port".to_owned(),
+            instead,
+        ));
     }
     if bare != name {
         let what = "hosts are written in lower case, without a dot at the end".to_owned();
         return Some((what, instead));
+    }
+    if bare.len() > NAME_BYTES_MAX {
+        let what = format!(
+            "the host has {} bytes, and the most is {NAME_BYTES_MAX}",
+            bare.len()
+        );
+        return Some((what, "write a shorter one".to_owned()));
     }
     if bare.starts_with('[') && !wildcard.is_empty() {
         let what = "an IP address has no names below it".to_owned();
@@ -90,7 +111,6 @@ pub(super) fn host_fault(host: &str) -> Option<(String, String)> {
 
 /// Whether `name` is a DNS name that a server can have (RFC 1123 §2.1; `_` is in wide use).
 pub(super) fn is_dns_name(name: &str) -> bool {
-    const NAME_BYTES_MAX: usize = 253;
     const LABEL_BYTES_MAX: usize = 63;
     let name = name.strip_suffix('.').unwrap_or(name);
     let is_label = |label: &str| {

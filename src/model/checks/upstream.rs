@@ -60,7 +60,11 @@ fn server(server: &Server, place: &str, report: &mut Report) {
         report.fault(
             at_key(place, "port"),
             "a port belongs to an address, and there is none",
-            if server.unix.is_some() { "remove it" } else { "add address" },
+            if server.unix.is_some() {
+                "remove it"
+            } else {
+                "add address"
+            },
         );
     }
     if let Some(text) = &server.address {
@@ -78,7 +82,11 @@ fn address(text: &str, port: Option<u16>, place: &str, report: &mut Report) {
         return;
     }
     if port.is_none() {
-        report.fault(place, "the server has an address but no port", port_instead(text));
+        report.fault(
+            place,
+            "the server has an address but no port",
+            port_instead(text),
+        );
     }
     if text.parse::<IpAddr>().is_ok() || is_dns_name(text) {
         return;
@@ -86,11 +94,17 @@ fn address(text: &str, port: Option<u16>, place: &str, report: &mut Report) {
     let (what, instead) = if text.contains("://") {
         let host = text.split("://").nth(1).unwrap_or_default();
         let host = host.split(['/', ':']).next().unwrap_or_default();
-        ("is a URL", format!("write the host alone: {}", quoted(host)))
+        (
+            "is a URL",
+            format!("write the host alone: {}", quoted(host)),
+        )
     } else if let Some(bare) = bare_ipv6(text) {
         ("has brackets", format!("write {}", quoted(bare)))
     } else if let Some((host, port)) = host_and_port(text) {
-        ("has a port in it", format!("write address: {host} and port: {port}"))
+        (
+            "has a port in it",
+            format!("write address: {host} and port: {port}"),
+        )
     } else {
         (
             "is neither an IP address nor a DNS name",
@@ -126,7 +140,10 @@ fn unix(path: &Path, place: &str, report: &mut Report) {
     } else if !path.is_absolute() {
         report.fault(
             place,
-            format!("{} is not an absolute path", quoted(&path.to_string_lossy())),
+            format!(
+                "{} is not an absolute path",
+                quoted(&path.to_string_lossy())
+            ),
             "begin it with '/'",
         );
     } else if bytes.len() > UNIX_BYTES_MAX {
