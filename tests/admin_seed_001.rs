@@ -193,6 +193,7 @@ fn every_call_answers_as_the_reference_says_with_and_without_v1() {
         );
         expect_error(&admin.get(&at("/nothing")), 404, "not found");
         expect_error(&admin.delete(&at("/status")), 405, "method not allowed");
+        drop(admin);
         ringway.finish();
         origin.finish();
     }
@@ -226,6 +227,7 @@ fn status_metrics_and_cores_say_what_is_running() {
         let cores = body(&admin.get("/cores"));
         assert_eq!(cores["cores"][0]["driver"], driver.name());
         assert_eq!(cores["cores"][0]["lag"], 0);
+        drop(admin);
         ringway.finish();
         origin.finish();
     });
@@ -247,6 +249,7 @@ fn the_longest_prefix_wins_whatever_the_order() {
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         assert_eq!(exchange(ringway.address(), request).text(), expected);
     }
+    drop(admin);
     ringway.finish();
     origin.finish();
 }
