@@ -57,6 +57,10 @@ pub struct Table {
 
 /// One step from a table to the next.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a change lives for one call; boxed, a bulk load would pay an allocation per route"
+)]
 #[non_exhaustive]
 pub enum Change {
     /// Adds a route, or puts it in the place of the one with its id ([`default_id`] if it has

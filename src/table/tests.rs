@@ -144,14 +144,6 @@ fn routes() -> impl Strategy<Value = Vec<model::Route>> {
 }
 
 fn request() -> impl Strategy<Value = Request> {
-    let hosts = [
-        "a.test",
-        "b.a.test",
-        "c.b.a.test",
-        "x.test",
-        "test",
-        "other",
-    ];
     let path = prop_oneof![9 => literal_path(), 1 => Just("*".to_owned())];
     let fields = option::of(select(&["1", "22", "3"][..]));
     let parts = (
