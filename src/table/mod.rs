@@ -68,7 +68,7 @@ pub enum Change {
     /// none).
     PutRoute {
         /// The route.
-        route: model::Route,
+        route: Arc<model::Route>,
         /// Its age; smaller is older. No two routes may have the same; equal ones go by id.
         age: u64,
     },

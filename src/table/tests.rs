@@ -31,7 +31,7 @@ impl Fields for OneField {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Put(Box<model::Route>),
+    Put(Arc<model::Route>),
     Remove(usize),
 }
 
@@ -303,7 +303,7 @@ pub(super) fn table(routes: &[model::Route]) -> Table {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        2 => route().prop_map(|route| Step::Put(Box::new(route))),
+        2 => route().prop_map(|route| Step::Put(Arc::new(route))),
         1 => (0..12_usize).prop_map(Step::Remove),
     ]
 }
@@ -335,7 +335,7 @@ proptest! {
                     age += 1;
                     kept.retain(|_, other| other.id != route.id);
                     kept.insert(age, (**route).clone());
-                    Change::PutRoute { route: (**route).clone(), age }
+                    Change::PutRoute { route: route.clone(), age }
                 }
                 Step::Remove(id) => {
                     let id = format!("r{id}");
