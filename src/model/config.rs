@@ -43,6 +43,7 @@ pub struct Config {
 /// The cores that proxy.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(untagged)]
+#[schemars(extend("x-expect" = "\"auto\", a count, or a list of core numbers"))]
 pub enum Workers {
     /// `"auto"`: one worker on each core but the admin core; at least one.
     #[default]
@@ -78,21 +79,22 @@ mod auto {
 #[serde(deny_unknown_fields, default)]
 pub struct Timeouts {
     /// A kept-alive connection without a request is closed after this. Not less than `header_ms`.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = defaults::MS_MAX))]
     pub idle_ms: u64,
     /// From the first byte of a request (or the accept) to the end of its head; then 408.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = defaults::MS_MAX))]
     pub header_ms: u64,
     /// Between two pieces of a request body; then 408.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = defaults::MS_MAX))]
     pub body_ms: u64,
     /// A client that takes nothing of its response for this long is closed.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = defaults::MS_MAX))]
     pub write_ms: u64,
     /// A tunnel (WebSocket) in which nothing moves for this long is closed.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = defaults::MS_MAX))]
     pub tunnel_idle_ms: u64,
     /// After SIGTERM, how long requests in flight may take to finish.
+    #[schemars(range(max = defaults::MS_MAX))]
     pub drain_ms: u64,
 }
 
@@ -123,11 +125,12 @@ pub struct Limits {
     /// Bytes of a request body; more is 413.
     pub max_body_bytes: u64,
     /// Client connections per worker; a further one is closed at once.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_048_576))]
     pub max_connections: u32,
     /// Interim (1xx) answers that an origin may send before its answer; more is 502.
     pub max_interim_responses: u8,
-    /// 256 KiB buffers for large bodies per worker; without a free one a body moves in small pieces.
+    /// 256 KiB buffers for large bodies, per worker; without a free one a body moves in small
+    /// pieces.
     #[schemars(range(min = 1))]
     pub large_buffers: u16,
 }
@@ -200,7 +203,10 @@ pub enum EncodedSlashes {
 #[serde(deny_unknown_fields, default)]
 pub struct Forwarded {
     /// Peers whose forwarding fields are kept and appended to; those of all others are replaced.
-    #[schemars(with = "Vec<String>")]
+    #[schemars(
+        with = "Vec<String>",
+        extend("items" = serde_json::json!({"type": "string", "format": "cidr"}))
+    )]
     pub trusted: Vec<IpNet>,
 }
 
@@ -209,11 +215,14 @@ pub struct Forwarded {
 #[serde(deny_unknown_fields, default)]
 pub struct AccessLog {
     /// Where the lines go: a file, `"stdout"` or `"stderr"`. Without it nothing is logged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
     pub path: Option<PathBuf>,
     /// What a line looks like.
     pub format: LogFormat,
-    /// Bytes of lines per worker that may wait for the disk; what does not fit is dropped and counted.
-    #[schemars(range(min = 65_536))]
+    /// Bytes of lines per worker that may wait for the disk; what does not fit is dropped and
+    /// counted.
+    #[schemars(range(min = 65_536, max = 1_073_741_824))]
     pub buffer_bytes: u32,
 }
 
@@ -250,8 +259,10 @@ pub struct Admin {
     /// Its address; keep it private.
     pub address: std::net::IpAddr,
     /// The key that every request must show in `X-API-Key`. Required when enabled.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub api_key: Option<Secret>,
     /// The core of the admin thread; the last one if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub core: Option<u16>,
 }
 
@@ -272,10 +283,10 @@ impl Default for Admin {
 #[serde(deny_unknown_fields, default)]
 pub struct Dns {
     /// A name is not asked for again sooner than this, whatever its TTL.
-    #[schemars(range(min = 100))]
+    #[schemars(range(min = 100, max = defaults::MS_MAX))]
     pub min_ttl_ms: u64,
     /// A name is asked for again after this at the latest.
-    #[schemars(range(min = 100))]
+    #[schemars(range(min = 100, max = defaults::MS_MAX))]
     pub max_ttl_ms: u64,
 }
 

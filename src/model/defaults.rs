@@ -1,5 +1,10 @@
 //! Defaults that serde and the schema share. Values of seed 001 where it has the field.
 
+/// The longest time that can be set, 30 days in milliseconds; it fits 32 bits.
+pub const MS_MAX: u64 = 2_592_000_000;
+/// What a name or id is made of, in words.
+pub(crate) const NAME_EXPECT: &str = "1 to 128 letters, digits, '.', '_' or '-'";
+
 macro_rules! defaults {
     ($($name:ident: $type:ty = $value:expr;)*) => {
         $(pub(crate) fn $name() -> $type { $value })*

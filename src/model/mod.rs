@@ -2,15 +2,35 @@
 //!
 //! One struct per declared thing. The struct is the only place where a key, its default and its
 //! meaning stand: serde reads it, schemars makes the JSON Schema of it, `docs/configuration.md`
-//! is printed from that schema. Nothing here knows a socket or a core.
+//! is printed from that schema. [`load`] reads a file into a [`Config`] and finds every fault of
+//! it at once. Nothing here knows a socket or a core.
 
+#![forbid(unsafe_code)]
+
+pub mod checks;
 pub mod config;
 pub mod defaults;
+mod document;
+pub mod faults;
+mod ids;
+mod lines;
 pub mod listener;
+mod load;
+pub mod reference;
 pub mod route;
+mod schema;
 pub mod secret;
+mod structure;
 pub mod upstream;
 
 pub use config::Config;
+pub use document::{DEPTH_MAX, DOCUMENT_BYTES_MAX, Format};
+pub use faults::{Fault, Faults};
+pub use ids::name_routes;
+pub use load::{LoadError, Loaded, load, read};
 pub use route::Route;
+pub use schema::schema;
 pub use upstream::Upstream;
+
+#[cfg(test)]
+mod tests;

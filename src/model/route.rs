@@ -17,6 +17,7 @@ pub struct Route {
     /// The name in logs and in `explain`; made from host and path if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[A-Za-z0-9._-]{1,128}$"))]
+    #[schemars(extend("x-expect" = defaults::NAME_EXPECT))]
     pub id: Option<String>,
     /// Looked at first of all: the higher rank wins, whatever else matches.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -69,19 +70,19 @@ pub struct Route {
     pub rewrite_template: Option<String>,
     /// How long opening a connection to a server may take.
     #[serde(default = "defaults::connect_timeout_ms")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = defaults::MS_MAX))]
     pub connect_timeout_ms: u64,
     /// A server that takes nothing of the request for this long: 504.
     #[serde(default = "defaults::send_timeout_ms")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = defaults::MS_MAX))]
     pub send_timeout_ms: u64,
     /// A server that says nothing for this long: 504.
     #[serde(default = "defaults::read_timeout_ms")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = defaults::MS_MAX))]
     pub read_timeout_ms: u64,
     /// From the routed request to the last byte of the response.
     #[serde(default = "defaults::total_timeout_ms")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = defaults::MS_MAX))]
     pub total_timeout_ms: u64,
     /// Bytes of a response body; more is 502, or a broken response if its head has gone out.
     #[serde(default = "defaults::max_response_bytes")]
@@ -117,8 +118,8 @@ pub struct Condition {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Redirect {
-    /// The `Location`; `{path}`, `{query}`, `{host}` and the captures of the route stand for what the
-    /// request has. `{query}` includes its `?`.
+    /// The `Location`; `{path}`, `{query}`, `{host}` and the captures of the route stand for what
+    /// the request has. `{query}` includes its `?`.
     #[schemars(length(min = 1))]
     pub to: String,
     /// 301, 302, 303, 307 or 308.

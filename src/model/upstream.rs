@@ -13,6 +13,7 @@ use super::defaults;
 pub struct Upstream {
     /// The name that routes use.
     #[schemars(regex(pattern = r"^[A-Za-z0-9._-]{1,128}$"))]
+    #[schemars(extend("x-expect" = defaults::NAME_EXPECT))]
     pub name: String,
     /// Who answers; at least one, at most 256.
     #[schemars(length(min = 1, max = 256))]
@@ -59,16 +60,17 @@ pub enum LoadBalancer {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConnectionPool {
-    /// Connections to all servers of the upstream, per worker; without a free one the answer is 503.
-    #[schemars(range(min = 1))]
+    /// Connections to all servers of the upstream, per worker; without a free one the answer is
+    /// 503.
+    #[schemars(range(min = 1, max = 1_048_576))]
     pub max_connections: u32,
     /// Of these, how many may be kept without a request.
     pub max_idle: u32,
     /// A kept connection without a request is closed after this.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = defaults::MS_MAX))]
     pub idle_timeout_ms: u64,
     /// How long opening a connection may take, unless the route says less.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = defaults::MS_MAX))]
     pub connect_timeout_ms: u64,
 }
 

@@ -271,8 +271,8 @@ impl PathPattern {
     }
 
     fn literal(path: &str, kind: PathKind, end: End) -> Result<Self, PatternFault> {
-        let text = normal(path)?;
-        check_size(&text)?;
+        check(path)?;
+        let text = path.into();
         Ok(Self {
             kind,
             text,
@@ -282,11 +282,10 @@ impl PathPattern {
     }
 
     fn template(path: &str) -> Result<Self, PatternFault> {
-        let body = path.strip_prefix('/').ok_or(PatternFault::NoSlash)?;
+        check(path)?;
         let mut names = Vec::new();
-        let mut text = String::with_capacity(path.len());
         let mut end = End::Nothing;
-        for segment in body.split('/') {
+        for segment in path.split('/') {
             if end == End::Slash {
                 return Err(PatternFault::RestNotLast);
             }
@@ -294,12 +293,6 @@ impl PathPattern {
                 if segment.contains(['{', '}']) {
                     return Err(PatternFault::Brace);
                 }
-                let literal = normal(&format!("/{segment}"))?;
-                // A dot segment, or an escaped slash, is no segment of a normal path.
-                if literal.matches('/').count() != 1 || (*literal == *"/") != segment.is_empty() {
-                    return Err(PatternFault::NotNormal);
-                }
-                text += &literal;
                 continue;
             };
             let plain = name.strip_suffix('*').unwrap_or(name);
@@ -313,16 +306,13 @@ impl PathPattern {
                 return Err(PatternFault::DuplicateCapture);
             }
             names.push(plain);
-            text.push('/');
-            text.push_str(segment);
         }
         if names.len() > CAPTURES_MAX {
             return Err(PatternFault::TooManyCaptures);
         }
-        check_size(&text)?;
         Ok(Self {
             kind: PathKind::Template,
-            text: text.into(),
+            text: path.into(),
             end,
             regex: None,
         })
@@ -366,15 +356,11 @@ pub(super) fn split_segment(rest: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// The normal form of a path, which request paths are in too.
-fn normal(path: &str) -> Result<Box<str>, PatternFault> {
+/// Whether the tree can hold `path`. That it is in normal form, the model has seen to.
+fn check(path: &str) -> Result<(), PatternFault> {
     if path.bytes().any(|byte| byte.is_ascii_control()) {
         return Err(PatternFault::Control);
     }
-    Ok(path.into())
-}
-
-fn check_size(path: &str) -> Result<(), PatternFault> {
     if !path.starts_with('/') {
         return Err(PatternFault::NoSlash);
     }

@@ -1,0 +1,95 @@
+"""The tables: Markdown, one per workload, from the records of the runs."""
+
+from . import measure, peers
+
+HEAD = [
+    "proxy", "clean / runs", "CPU µs/request", "user / system", "÷ nginx", "÷ floor",
+    "requests/s", "proxy busy", "load idle", "p50 µs", "p99 µs", "p99.9 µs", "errors",
+]
+
+
+def markdown(records, wrk_records, names, about):
+    """The whole report."""
+    lines = ["# Side by side", "", *[f"- {line}" for line in about], ""]
+    for workload in dict.fromkeys(record["workload"] for record in records):
+        title = measure.WORKLOADS[workload][0]
+        lines += [f"## {workload}: {title}", ""]
+        with_wrk = workload == "k1_64" and bool(wrk_records)
+        head = HEAD + (["wrk requests/s", "wrk p50 µs", "wrk p99 µs"] if with_wrk else [])
+        lines += [row(head), row(["---"] + ["---:"] * (len(head) - 1))]
+        for name in names:
+            mine = [r for r in records if r["workload"] == workload and r["peer"] == name]
+            if mine:
+                extra = wrk_cells(wrk_records, name) if with_wrk else []
+                lines.append(row(cells(records, mine, workload, name) + extra))
+        lines.append("")
+    lines += [
+        "Figures are median [least–most] of the clean runs; the two ratios are of the CPU per",
+        "request of the same round (n pairs). Latencies are medians of the runs' own.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def cells(records, mine, workload, name):
+    clean = [record for record in mine if not record["unclean"]]
+    errors = sum(sum(r["errors"].values()) + r["warm_up_errors"] for r in mine)
+    counts = f"{len(clean)} / {len(mine)}"
+    if not clean:
+        return [name, counts] + ["–"] * (len(HEAD) - 3) + [str(errors)]
+
+    def middle(key):
+        return measure.spread([record[key] for record in clean])[0]
+
+    def ratio(base):
+        pairs = measure.ratios(records, workload, name, base)
+        return f"{span(pairs, 2)} n={len(pairs)}" if pairs and base != name else "–"
+
+    return [
+        name, counts, span([r["cpu_us"] for r in clean], 2),
+        f"{middle('user_us'):.1f} / {middle('system_us'):.1f}", ratio("nginx"), ratio("floor"),
+        span([r["rps"] for r in clean], 0), f"{middle('proxy_busy'):.0%}",
+        f"{middle('load_idle'):.0%}", *[f"{middle(key):,.0f}" for key in ("p50", "p99", "p999")],
+        str(errors),
+    ]
+
+
+def wrk_cells(wrk_records, name):
+    mine = [record for record in wrk_records if record["peer"] == name]
+    if not mine:
+        return ["–"] * 3
+    rps = span([record["rps"] for record in mine], 0)
+    failed = " (errors)" if any(record["errors"] for record in mine) else ""
+    middle = [measure.spread([record[key] for record in mine])[0] for key in ("p50", "p99")]
+    return [rps + failed, *[f"{value:,.0f}" for value in middle]]
+
+
+def span(values, digits):
+    middle, least, most = (f"{value:,.{digits}f}" for value in measure.spread(values))
+    return f"{middle} [{least}–{most}]"
+
+
+def row(columns):
+    return "| " + " | ".join(columns) + " |"
+
+
+def costs_by_workload(records, names):
+    """For the picture: per workload its title and (name, least, median, most) per proxy."""
+    panels = []
+    for workload in dict.fromkeys(record["workload"] for record in records):
+        bars = []
+        for name in names:
+            values = [
+                r["cpu_us"] for r in records
+                if (r["workload"], r["peer"]) == (workload, name) and not r["unclean"]
+            ]
+            if values:
+                middle, least, most = measure.spread(values)
+                bars.append((name, least, middle, most))
+        if bars:
+            panels.append((f"{workload}: {measure.WORKLOADS[workload][0]}", bars))
+    return panels
+
+
+def versions(names):
+    return ", ".join(f"{name} {peers.version_of(name)}" for name in names)

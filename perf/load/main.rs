@@ -1,0 +1,207 @@
+//! Load for measuring a proxy: an origin and a checking client, both in one busy-polling thread.
+//!
+//! In one thread neither of them ever waits for the other's wake-up, and a thread that polls never
+//! sleeps, so the proxy under test pays for no interrupt to a sleeping CPU. `perf/run` drives it;
+//! by hand: `load both --origin 127.0.0.1:9000 --target 127.0.0.1:8080`.
+//!
+//! It writes `begin` and `end` on lines of their own when the measured window starts and ends,
+//! then one line of JSON with times in microseconds.
+
+mod body;
+mod calibrate;
+mod client;
+mod measure;
+mod origin;
+mod poll;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Parser, ValueEnum};
+
+use client::{Client, Phase};
+use measure::{Window, cpu_nanos};
+use origin::Origin;
+use poll::{Poller, Side};
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Mode {
+    /// The origin alone; it sleeps when it has nothing to do, and runs until it is killed.
+    Origin,
+    /// The client alone.
+    Load,
+    /// Both in one thread.
+    Both,
+    /// Print how fast this CPU is right now.
+    Calibrate,
+}
+
+/// Origin and load for measuring a proxy.
+#[derive(Debug, Parser)]
+pub(crate) struct Options {
+    mode: Mode,
+    /// Where the origin listens.
+    #[arg(long, default_value = "127.0.0.1:9000")]
+    origin: SocketAddr,
+    /// The proxy under test.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    pub(crate) target: SocketAddr,
+    /// Busy connections.
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// Connections besides that make one request each before the warm-up and then stay silent.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) idle: usize,
+    /// Length of the measured window.
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// Seconds of load before the window.
+    #[arg(long, default_value_t = 0.5)]
+    warm_up: f64,
+    /// What is asked for: /0 /100 /1k /4k /16k /64k /256k /1m, or /chunked16k.
+    #[arg(long, default_value = "/1k")]
+    pub(crate) path: String,
+    /// Bytes that a response body must have, where the path does not say it.
+    #[arg(long)]
+    pub(crate) expect: Option<u64>,
+    /// POST a body of this many bytes; the answer must be its length.
+    #[arg(long)]
+    pub(crate) post: Option<usize>,
+    /// Open a connection for each request, from 16 loopback addresses in turn.
+    #[arg(long)]
+    pub(crate) one_request_each: bool,
+    /// Open loop: this many requests per second, whatever the responses do.
+    #[arg(long)]
+    pub(crate) rate: Option<f64>,
+}
+
+/// Idle connections that take longer than this to open are a failure of the proxy.
+const FILL_SECONDS: f64 = 60.0;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let outcome = match options.mode {
+        Mode::Origin => serve(options.origin),
+        Mode::Calibrate => calibrate::probe().map(|probe| {
+            println!("{probe}");
+            true
+        }),
+        Mode::Load | Mode::Both => measure(&options),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("load: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn serve(address: SocketAddr) -> io::Result<bool> {
+    let mut poller = Poller::new()?;
+    let mut origin = Origin::listen(&poller, address)?;
+    let mut ready = Vec::new();
+    loop {
+        poller.poll(&mut ready, None)?;
+        for event in ready.drain(..) {
+            match event.side {
+                Side::Listener => origin.accept(&poller)?,
+                _ => origin.serve(&poller, event),
+            }
+        }
+    }
+}
+
+/// One run; `true` if no response was wrong.
+fn measure(options: &Options) -> io::Result<bool> {
+    let mut poller = Poller::new()?;
+    let mut origin = match options.mode {
+        Mode::Both => Some(Origin::listen(&poller, options.origin)?),
+        _ => None,
+    };
+    let mut client = Client::new(options);
+    let clock = Instant::now();
+    let now = || u64::try_from(clock.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    let mut meter = Meter::default();
+    let mut ready = Vec::new();
+    let mut next_phase = now() + nanos(FILL_SECONDS);
+    loop {
+        let turn = now();
+        match client.phase {
+            Phase::Filling => {
+                if client.fill(&poller)? {
+                    client.begin(&poller, options.connections)?;
+                    next_phase = turn + nanos(options.warm_up);
+                } else if turn >= next_phase {
+                    return Err(io::Error::other(
+                        "the idle connections did not open in 60 s",
+                    ));
+                }
+            }
+            Phase::WarmUp if turn >= next_phase => {
+                client.phase = Phase::Measuring;
+                next_phase = turn + nanos(options.seconds);
+                meter = Meter::begin(turn);
+                say("begin")?;
+            }
+            Phase::Measuring if turn >= next_phase => break,
+            Phase::WarmUp | Phase::Measuring => client.arrive(&poller, turn),
+        }
+        poller.poll(&mut ready, Some(Duration::ZERO))?;
+        if ready.is_empty() {
+            meter.idle += now() - turn;
+        }
+        for event in ready.drain(..) {
+            match (event.side, &mut origin) {
+                (Side::Client, _) => client.serve(&poller, event, now),
+                (Side::Listener, Some(origin)) => origin.accept(&poller)?,
+                (_, Some(origin)) => origin.serve(&poller, event),
+                (_, None) => {}
+            }
+        }
+    }
+    say("end")?;
+    let window = meter.end(now());
+    println!("{}", client.tally.report(&window));
+    Ok(client.tally.faults() == 0)
+}
+
+/// What the load thread itself did in the window; nanoseconds.
+#[derive(Default)]
+struct Meter {
+    began: u64,
+    cpu: u64,
+    idle: u64,
+}
+
+impl Meter {
+    fn begin(now: u64) -> Self {
+        Self {
+            began: now,
+            cpu: cpu_nanos(),
+            idle: 0,
+        }
+    }
+
+    fn end(&self, now: u64) -> Window {
+        let wall = (now - self.began) as f64;
+        Window {
+            seconds: wall / 1e9,
+            idle_share: self.idle as f64 / wall,
+            cpu_share: (cpu_nanos() - self.cpu) as f64 / wall,
+        }
+    }
+}
+
+fn nanos(seconds: f64) -> u64 {
+    (seconds * 1e9) as u64
+}
+
+fn say(word: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{word}")?;
+    out.flush()
+}

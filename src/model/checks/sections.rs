@@ -1,0 +1,160 @@
+//! The sections that stand once: workers, timeouts, http, forwarded, access_log, admin, dns.
+
+use std::collections::HashSet;
+
+use super::text::{control_character, is_token};
+use crate::model::config::{Config, Workers};
+use crate::model::faults::{ROOT, Report, at_index, at_key, quoted};
+use crate::model::secret::{HIDDEN, Secret};
+use crate::wire::trailer;
+
+pub(super) fn check(config: &Config, report: &mut Report) {
+    workers(config, report);
+    timeouts(config, report);
+    trailers(config, report);
+    forwarded(config, report);
+    access_log(config, report);
+    admin(config, report);
+    if config.dns.min_ttl_ms > config.dns.max_ttl_ms {
+        report.fault(
+            "$.dns.min_ttl_ms",
+            format!(
+                "{} is more than max_ttl_ms, which is {}",
+                config.dns.min_ttl_ms, config.dns.max_ttl_ms
+            ),
+            "make min_ttl_ms smaller, or max_ttl_ms larger",
+        );
+    }
+}
+
+fn workers(config: &Config, report: &mut Report) {
+    let Workers::Cores(cores) = &config.workers else {
+        return;
+    };
+    let mut seen = HashSet::new();
+    for (index, core) in cores.iter().enumerate() {
+        if !seen.insert(core) {
+            report.fault(
+                at_index("$.workers", index),
+                format!("core {core} is listed twice"),
+                "list each core once; a core has one worker",
+            );
+        }
+    }
+}
+
+fn timeouts(config: &Config, report: &mut Report) {
+    let idle = config.timeouts.idle_ms;
+    for (name, other) in [
+        ("header_ms", config.timeouts.header_ms),
+        ("write_ms", config.timeouts.write_ms),
+    ] {
+        if idle < other {
+            report.fault(
+                "$.timeouts.idle_ms",
+                format!("{idle} is less than {name}, which is {other}"),
+                format!("write {other} or more, or make {name} smaller"),
+            );
+        }
+    }
+}
+
+fn trailers(config: &Config, report: &mut Report) {
+    for (index, name) in config.http.allowed_trailers.iter().enumerate() {
+        let place = at_index("$.http.allowed_trailers", index);
+        if !is_token(name) {
+            report.fault(
+                place,
+                format!("{} is not the name of a field", quoted(name)),
+                "write one such as \"grpc-status\"",
+            );
+        } else if trailer::is_forbidden(name.as_bytes()) {
+            report.fault(
+                place,
+                format!(
+                    "{} must not come in a trailer (RFC 9110 §6.5.1)",
+                    quoted(name)
+                ),
+                "remove it",
+            );
+        }
+    }
+}
+
+fn forwarded(config: &Config, report: &mut Report) {
+    for (index, network) in config.forwarded.trusted.iter().enumerate() {
+        if network.prefix_len() == 0 {
+            report.warn(
+                at_index("$.forwarded.trusted", index),
+                format!("{network} is everyone: any client may then say who it is"),
+                "name the networks of your own proxies",
+            );
+        }
+    }
+}
+
+fn access_log(config: &Config, report: &mut Report) {
+    let path = config
+        .access_log
+        .path
+        .as_deref()
+        .and_then(|path| path.to_str());
+    if let Some(what) = path.and_then(control_character) {
+        report.fault(
+            "$.access_log.path",
+            format!("the path contains {what}"),
+            "remove it",
+        );
+    }
+}
+
+fn admin(config: &Config, report: &mut Report) {
+    let admin = &config.admin;
+    if let Some(Secret::Plain(key)) = &admin.api_key {
+        // The value is a secret: the sentences must not show it.
+        if key == HIDDEN {
+            report.fault(
+                "$.admin.api_key",
+                "this stands for a key that was hidden; it is not the key itself",
+                "write the key, {env: NAME} or {file: PATH}",
+            );
+        } else if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            report.fault(
+                "$.admin.api_key",
+                "the key has characters that a field value cannot carry",
+                "use visible ASCII characters without spaces",
+            );
+        }
+    }
+    if !admin.enabled {
+        return;
+    }
+    if admin.api_key.is_none() {
+        report.fault(
+            at_key(ROOT, "admin"),
+            "the admin listener is enabled without a key",
+            "add api_key: {env: RINGWAY_API_KEY}, or write enabled: false",
+        );
+    }
+    if config
+        .listeners
+        .iter()
+        .any(|listener| listener.port == admin.port)
+    {
+        report.fault(
+            "$.admin.port",
+            format!("{} is the port of a listener too", admin.port),
+            "give the admin listener a port that clients do not use",
+        );
+    }
+    if !admin.address.is_loopback() {
+        report.warn(
+            "$.admin.address",
+            format!(
+                "{} may be reached from other machines, without encryption",
+                admin.address
+            ),
+            "write 127.0.0.1, or see that a firewall keeps others out",
+        );
+    }
+}

@@ -1,0 +1,491 @@
+//! Whole documents: every fault of a text at once, with its line; and what is read back of
+//! anything that can be declared.
+
+use std::sync::OnceLock;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::config::Config;
+use super::document::Format;
+use super::faults::Faults;
+use super::route::{Condition, Redirect, Respond, Retry, Route};
+use super::upstream::{ConnectionPool, LoadBalancer, Server, Upstream};
+use super::{LoadError, checks, load, read};
+
+fn faults(text: &str, format: Format) -> Faults {
+    read(text, format, "config").unwrap_err()
+}
+
+fn lines(text: &str, format: Format) -> Vec<String> {
+    faults(text, format)
+        .to_string()
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}
+
+const START: &str = "listeners: [{port: 80}]\n";
+
+/// What is said about one more YAML section.
+fn said(section: &str) -> String {
+    faults(&format!("{START}{section}"), Format::Yaml).to_string()
+}
+
+#[test]
+fn every_fault_is_found_at_once_in_the_order_of_the_text() {
+    let yaml = "\
+listeners:
+  - port: 80
+    adress: 127.0.0.1
+workers: 0
+routes:
+  - path: /
+    upstrem: app
+  - path: a
+    upstream: ap
+upstreams:
+  - name: app
+    servers: [{address: localhost, port: 70000}]
+  - name: a b
+    servers: []
+";
+    assert_eq!(
+        lines(yaml, Format::Yaml),
+        [
+            "config:3: $.listeners[0].adress: unknown key \"adress\"; did you mean \"address\"?",
+            "config:4: $.workers: 0 is too small; the least is 1",
+            "config:7: $.routes[0].upstrem: unknown key \"upstrem\"; did you mean \"upstream\"?",
+            "config:8: $.routes[1].path: a path starts with '/'; write \"/a\"",
+            "config:9: $.routes[1].upstream: there is no upstream \"ap\"; did you mean \"app\"?",
+            "config:12: $.upstreams[0].servers[0].port: 70000 is too large; the most is 65535",
+            "config:13: $.upstreams[1].name: \"a b\" is not of the right form; \
+             write 1 to 128 letters, digits, '.', '_' or '-'",
+            "config:14: $.upstreams[1].servers: the list is empty; give at least one",
+        ]
+    );
+}
+
+#[test]
+fn json_has_the_same_faults_with_its_own_lines() {
+    let json = "{\n\"listeners\": [\n{\"port\": 80,\n\"adress\": \"::\"}],\n\"routs\": []\n}\n";
+    assert_eq!(
+        lines(json, Format::Json),
+        [
+            "config:4: $.listeners[0].adress: unknown key \"adress\"; did you mean \"address\"?",
+            "config:5: $.routs: unknown key \"routs\"; did you mean \"routes\"?",
+        ]
+    );
+}
+
+#[test]
+fn keys_that_are_given_twice_are_faults() {
+    let yaml = "listeners: [{port: 80}]\ntimeouts:\n  idle_ms: 60000\n  idle_ms: 50000\n";
+    let json = "{\"listeners\": [{\"port\": 80}],\n\"dns\": {},\n\"dns\": {}}";
+    assert_eq!(
+        lines(yaml, Format::Yaml),
+        [
+            "config:4: $.timeouts.idle_ms: this key is given more than once, first on line 3; \
+          keep one of them"
+        ]
+    );
+    assert_eq!(
+        lines(json, Format::Json),
+        ["config:3: $.dns: this key is given more than once, first on line 2; keep one of them"]
+    );
+}
+
+#[test]
+fn each_kind_of_mistake_has_its_sentence() {
+    for (section, sentence) in [
+        (
+            "workers: many",
+            "\"many\" is not what belongs here; write \"auto\", a count, or a list",
+        ),
+        (
+            "workers: []",
+            "$.workers: the list is empty; give at least one",
+        ),
+        (
+            "workers: [a]",
+            "$.workers[0]: \"a\" is a text, where a whole number belongs",
+        ),
+        (
+            "workers: 1.5",
+            "write \"auto\", a count, or a list of core numbers",
+        ),
+        (
+            "timeouts: {idle_ms: \"500\"}",
+            "\"500\" is a text, where a whole number belongs; write 500, without quotes",
+        ),
+        (
+            "timeouts: {idle_ms: 5s}",
+            "write a whole number, without quotes",
+        ),
+        (
+            "timeouts: {idle_ms: 1.5}",
+            "1.5 is no whole number, where a whole number belongs",
+        ),
+        ("timeouts: {idle_ms: 0}", "0 is too small; the least is 1"),
+        ("timeouts: {idle_ms: -1}", "-1 is too small; the least is 1"),
+        (
+            "timeouts: {idle_ms: 99999999999999999999999}",
+            "is too large; the most is 2592000000",
+        ),
+        (
+            "timeouts: 5",
+            "5 is a number, where an object belongs; its keys are idle_ms, header_ms",
+        ),
+        ("timeouts: []", "this is a list, where an object belongs"),
+        (
+            "http: {merge_slashes: \"yes\"}",
+            "write true, without quotes",
+        ),
+        ("http: {merge_slashes: off}", "write false, without quotes"),
+        ("http: {underscores: dorp}", "did you mean \"drop\"?"),
+        (
+            "http: {underscores: 7}",
+            "7 is not one of the known words; write \"drop\", \"forward\"",
+        ),
+        (
+            "admin: {address: localhost}",
+            "\"localhost\" is not an IP address; write one such as",
+        ),
+        (
+            "forwarded: {trusted: [10.0.0.1]}",
+            "is not a network; write \"10.0.0.1/32\"",
+        ),
+        (
+            "forwarded: {trusted: 10.0.0.0/8}",
+            "write a list: [\"10.0.0.0/8\"]",
+        ),
+        ("access_log: {path: 1}", "write it in quotes: \"1\""),
+        (
+            "access_log: {path: \"\"}",
+            "the text is empty; write something",
+        ),
+        (
+            "admin: {api_key: {enw: A}}",
+            "write a text, {env: NAME} or {file: PATH}",
+        ),
+        ("upstreams: {name: a}", "put a \"-\" before each element"),
+        (
+            "upstreams: [{name: a}]",
+            "the key \"servers\" is missing; add it (who answers)",
+        ),
+        (
+            "upstreams: [a]",
+            "\"a\" is a text, where an object belongs; its keys are name, servers",
+        ),
+        (
+            "routes: [{path: /, respond: {body: 5}}]",
+            "$.routes[0].respond.body: 5 is a number, where a text belongs",
+        ),
+        (
+            "routes: [{path: /, respond: {headers: {a: }}}]",
+            "respond.headers.a: has no value",
+        ),
+        (
+            "routs:",
+            "config:2: $.routs: unknown key \"routs\"; did you mean \"routes\"?",
+        ),
+        (
+            "zzz: 1",
+            "unknown key \"zzz\"; the keys here are listeners, workers, timeouts",
+        ),
+        ("a: [", "this is not valid YAML"),
+    ] {
+        let said = said(section);
+        assert!(
+            said.contains(sentence),
+            "expected {sentence:?} of {section}\nsaid: {said}"
+        );
+        assert_eq!(said.lines().count(), 1, "of {section}\nsaid: {said}");
+    }
+}
+
+#[test]
+fn a_section_without_a_value_has_its_defaults() {
+    let text = format!("{START}timeouts:\nlimits:\n  max_header_bytes:\n");
+    let config = read(&text, Format::Yaml, "config").unwrap().config;
+    assert_eq!(config.timeouts, Config::default().timeouts);
+    assert_eq!(config.limits, Config::default().limits);
+}
+
+#[test]
+fn an_empty_document_needs_a_listener() {
+    assert_eq!(
+        serde_json::from_str::<Config>("{}").unwrap(),
+        Config::default()
+    );
+    for (text, format) in [
+        ("{}", Format::Json),
+        ("", Format::Yaml),
+        ("# x\n", Format::Yaml),
+    ] {
+        let said = faults(text, format).to_string();
+        assert!(
+            said.contains("add one: listeners: [{address: 127.0.0.1"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_object_is_no_configuration() {
+    for (text, format) in [
+        ("[]", Format::Json),
+        ("null", Format::Json),
+        ("- a\n", Format::Yaml),
+    ] {
+        let said = faults(text, format).to_string();
+        assert!(said.contains("an object belongs"), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn a_file_is_read_by_its_extension() {
+    let folder = std::env::temp_dir().join(format!("ringway-load-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let file = folder.join(name);
+        std::fs::write(&file, bytes).unwrap();
+        load(&file)
+    };
+    let json = br#"{"listeners": [{"port": 80}]}"#;
+    assert!(write("a.json", json).is_ok());
+    assert!(write("a.yaml", START.as_bytes()).is_ok());
+    assert!(write("a.YML", START.as_bytes()).is_ok());
+    assert!(write("bom.json", &[b"\xEF\xBB\xBF", json.as_slice()].concat()).is_ok());
+    assert!(matches!(write("a.toml", b""), Err(LoadError::Format(_))));
+    assert!(matches!(write("a", b""), Err(LoadError::Format(_))));
+    assert!(matches!(write("b.json", b"\xFF"), Err(LoadError::Utf8(_))));
+    assert!(matches!(
+        write("c.json", START.as_bytes()),
+        Err(LoadError::Faults(_))
+    ));
+    assert!(matches!(
+        load(&folder.join("none.json")),
+        Err(LoadError::Read(..))
+    ));
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn every_loaded_route_has_an_id() {
+    let text = format!("{START}routes:\n  - path: /a\n    respond: {{}}\n");
+    let config = read(&text, Format::Yaml, "config").unwrap().config;
+    assert_eq!(config.routes[0].id.as_deref(), Some("a"));
+}
+
+#[test]
+fn the_number_of_faults_is_bounded() {
+    let routes = "{\"x\": 1},".repeat(5_000);
+    let text = format!("{{\"routes\": [{}]}}", routes.trim_end_matches(','));
+    assert_eq!(
+        faults(&text, Format::Json).list.len(),
+        super::faults::FAULTS_MAX
+    );
+}
+
+fn word() -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(b"abcXYZ019-_.".to_vec()), 1..20)
+        .prop_map(|bytes| bytes.into_iter().map(char::from).collect())
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop::collection::vec(any::<char>(), 0..20).prop_map(String::from_iter)
+}
+
+fn condition() -> impl Strategy<Value = Condition> {
+    let parts = (word(), prop::option::of(text()), prop::option::of(text()));
+    parts.prop_map(|(name, value, regex)| Condition { name, value, regex })
+}
+
+fn redirect() -> impl Strategy<Value = Redirect> {
+    (text(), 301..=308u16).prop_map(|(to, status)| Redirect { to, status })
+}
+
+fn respond() -> impl Strategy<Value = Respond> {
+    let headers = prop::collection::btree_map(word(), text(), 0..3);
+    (200..600u16, headers, text()).prop_map(|(status, headers, body)| Respond {
+        status,
+        headers,
+        body,
+    })
+}
+
+prop_compose! {
+    fn route()(
+        id in prop::option::of(word()),
+        rank: i32,
+        (host, path_prefix, path, path_template, path_regex) in (
+            prop::option::of(text()), prop::option::of(text()), prop::option::of(text()),
+            prop::option::of(text()), prop::option::of(text()),
+        ),
+        methods in prop::collection::vec(word(), 0..3),
+        headers in prop::collection::vec(condition(), 0..3),
+        query in prop::collection::vec(condition(), 0..3),
+        (upstream, redirect, respond) in (
+            prop::option::of(word()), prop::option::of(redirect()), prop::option::of(respond()),
+        ),
+        (rewrite_pattern, rewrite_replacement, rewrite_template) in
+            (prop::option::of(text()), text(), prop::option::of(text())),
+        (connect_timeout_ms, send_timeout_ms, read_timeout_ms, total_timeout_ms) in
+            (1..9_000_000u64, 1..9_000_000u64, 1..9_000_000u64, 1..9_000_000u64),
+        max_response_bytes in 0..1u64 << 53,
+        max_body_bytes in prop::option::of(0..1u64 << 53),
+        max_retries in 0..=10u8,
+    ) -> Route {
+        Route {
+            id, rank, host, path_prefix, path, path_template, path_regex, methods, headers, query,
+            upstream, redirect, respond, rewrite_pattern, rewrite_replacement, rewrite_template,
+            connect_timeout_ms, send_timeout_ms, read_timeout_ms, total_timeout_ms,
+            max_response_bytes, max_body_bytes, retry: Retry { max_retries },
+        }
+    }
+}
+
+fn server() -> impl Strategy<Value = Server> {
+    let unix = prop::option::of(text().prop_map(std::path::PathBuf::from));
+    let parts = (
+        prop::option::of(text()),
+        prop::option::of(1..=u16::MAX),
+        unix,
+        any::<u16>(),
+    );
+    parts.prop_map(|(address, port, unix, weight)| Server {
+        address,
+        port,
+        unix,
+        weight,
+    })
+}
+
+prop_compose! {
+    fn upstream()(
+        name in word(),
+        servers in prop::collection::vec(server(), 1..4),
+        weighted: bool,
+        max_connections in 1..=1_048_576u32,
+        max_idle: u32,
+        idle_timeout_ms in 1..9_000_000u64,
+        connect_timeout_ms in 1..9_000_000u64,
+    ) -> Upstream {
+        Upstream {
+            name,
+            servers,
+            load_balancer: match weighted {
+                true => LoadBalancer::WeightedRoundRobin,
+                false => LoadBalancer::RoundRobin,
+            },
+            connection_pool: ConnectionPool {
+                max_connections, max_idle, idle_timeout_ms, connect_timeout_ms,
+            },
+        }
+    }
+}
+
+/// A right document, to be spoilt.
+fn full() -> Value {
+    static FULL: OnceLock<Value> = OnceLock::new();
+    let read_full = || {
+        let text = include_str!("../../config/full.yaml");
+        let config = read(text, Format::Yaml, "full").unwrap().config;
+        serde_json::to_value(config).unwrap()
+    };
+    FULL.get_or_init(read_full).clone()
+}
+
+/// Values that are wrong in many places, and right in some.
+fn odd() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        Just(json!([])),
+        Just(json!({})),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<bool>().prop_map(Value::from),
+        text().prop_map(Value::from),
+        prop::sample::select(vec![
+            "/{a", "*.", "a:b", "/a//b", "(", "{}", "auto", "/\r\n"
+        ])
+        .prop_map(Value::from),
+        (word(), text()).prop_map(|(key, value)| json!({key: [value]})),
+    ]
+}
+
+/// Puts `odd` at the place that `steps` lead to.
+fn spoil(value: &mut Value, steps: &[prop::sample::Index], odd: Value) {
+    let Some((step, rest)) = steps.split_first() else {
+        *value = odd;
+        return;
+    };
+    match value {
+        Value::Array(list) if !list.is_empty() => {
+            let index = step.index(list.len());
+            spoil(&mut list[index], rest, odd);
+        }
+        Value::Object(object) if !object.is_empty() => {
+            let key = object.keys().nth(step.index(object.len())).unwrap().clone();
+            spoil(&mut object[&key], rest, odd);
+        }
+        _ => *value = odd,
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_route_is_read_back_as_it_was(route in route()) {
+        let json = serde_json::to_string(&route).unwrap();
+        prop_assert_eq!(&serde_json::from_str::<Route>(&json).unwrap(), &route);
+        let yaml = serde_saphyr::to_string(&route).unwrap();
+        prop_assert_eq!(&serde_saphyr::from_str::<Route>(&yaml).unwrap(), &route, "{}", yaml);
+    }
+
+    #[test]
+    fn an_upstream_is_read_back_as_it_was(upstream in upstream()) {
+        let json = serde_json::to_string(&upstream).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Upstream>(&json).unwrap(), upstream);
+    }
+
+    #[test]
+    fn no_declaration_makes_the_checks_panic(
+        routes in prop::collection::vec(route(), 0..4),
+        upstreams in prop::collection::vec(upstream(), 0..4),
+    ) {
+        let config = Config { routes, upstreams, ..Config::default() };
+        let report = checks::check_config(&config);
+        // No listener, at the least.
+        prop_assert!(!report.faults.is_empty());
+    }
+
+    #[test]
+    fn no_document_makes_the_reader_panic(
+        steps in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+        odd in odd(),
+        pretty: bool,
+    ) {
+        let mut value = full();
+        spoil(&mut value, &steps, odd);
+        let text = if pretty { format!("{value:#}") } else { value.to_string() };
+        let last = text.lines().count();
+        for format in [Format::Json, Format::Yaml] {
+            if let Err(faults) = read(&text, format, "config") {
+                for fault in &faults.list {
+                    prop_assert!(!fault.what.is_empty());
+                    let line = fault.line.map_or(1, |line| line as usize);
+                    prop_assert!((1..=last).contains(&line), "{}", fault);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "[\\[\\]{}:,&*<!|>\"'#% \\-\na-c0-9]{0,60}") {
+        for format in [Format::Json, Format::Yaml] {
+            let _ = read(&text, format, "config");
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! Buffers that an operation borrows from its caller and gives back, and the pools they rest in.
+//!
+//! A buffer has a filled part; receiving adds behind it, sending takes from its front. The memory
+//! is
+//! zeroed once, when it is made, so that every byte of it may always be looked at.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use monoio::buf::{IoBuf, IoBufMut};
+
+/// A fixed piece of memory with a filled part.
+#[derive(Debug, Default)]
+pub struct Buffer {
+    /// The last [`TAIL`] bytes are never received into: framing is put there.
+    memory: Box<[u8]>,
+    start: usize,
+    end: usize,
+    limit: usize,
+}
+
+/// Bytes behind what is received, for what must follow it in the same send.
+const TAIL: usize = 16;
+
+impl Buffer {
+    /// An empty buffer of this many bytes.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self {
+            memory: vec![0; bytes + TAIL].into_boxed_slice(),
+            start: 0,
+            end: 0,
+            limit: usize::MAX,
+        }
+    }
+
+    /// The filled part.
+    #[inline]
+    pub fn filled(&self) -> &[u8] {
+        &self.memory[self.start..self.end]
+    }
+
+    /// The filled part, to change in place.
+    #[inline]
+    pub fn filled_mut(&mut self) -> &mut [u8] {
+        &mut self.memory[self.start..self.end]
+    }
+
+    /// Bytes that are filled.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether nothing is filled.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Bytes that can still be received.
+    #[inline]
+    pub fn room(&self) -> usize {
+        self.capacity().saturating_sub(self.end).min(self.limit)
+    }
+
+    /// Bytes in front of the filled part.
+    #[inline]
+    pub fn headroom(&self) -> usize {
+        self.start
+    }
+
+    /// Bytes in all.
+    pub fn capacity(&self) -> usize {
+        self.memory.len().saturating_sub(TAIL)
+    }
+
+    /// Forgets everything and leaves this many bytes in front.
+    #[inline]
+    pub fn reset(&mut self, headroom: usize) {
+        self.start = headroom.min(self.capacity());
+        self.end = self.start;
+        self.limit = usize::MAX;
+    }
+
+    /// Takes this many bytes off the front.
+    #[inline]
+    pub fn consume(&mut self, bytes: usize) {
+        self.start = (self.start + bytes).min(self.end);
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        }
+    }
+
+    /// Takes this many bytes off the front and keeps the place: what follows is not moved, and the
+    /// bytes taken become headroom.
+    #[inline]
+    pub fn advance(&mut self, bytes: usize) {
+        self.start = (self.start + bytes).min(self.end);
+    }
+
+    /// Makes `range` the filled part again, whatever was taken from it: to send it a second time.
+    #[inline]
+    pub fn refill(&mut self, range: std::ops::Range<usize>) {
+        self.end = range.end.min(self.memory.len());
+        self.start = range.start.min(self.end);
+    }
+
+    /// Receives no more than this many bytes at a time; all there is room for, if not called.
+    #[inline]
+    pub fn limit(&mut self, bytes: u64) {
+        self.limit = usize::try_from(bytes).unwrap_or(usize::MAX);
+    }
+
+    /// Keeps this many bytes of the filled part.
+    #[inline]
+    pub fn truncate(&mut self, bytes: usize) {
+        self.end = self.end.min(self.start + bytes);
+    }
+
+    /// Adds bytes behind the filled part; says whether there was room.
+    #[inline]
+    #[must_use]
+    pub fn append(&mut self, bytes: &[u8]) -> bool {
+        let Some(room) = self.memory.get_mut(self.end..self.end + bytes.len()) else {
+            return false;
+        };
+        room.copy_from_slice(bytes);
+        self.end += bytes.len();
+        true
+    }
+
+    /// Puts bytes in front of the filled part; says whether there was room.
+    #[inline]
+    #[must_use]
+    pub fn prepend(&mut self, bytes: &[u8]) -> bool {
+        let Some(start) = self.start.checked_sub(bytes.len()) else {
+            return false;
+        };
+        self.memory[start..self.start].copy_from_slice(bytes);
+        self.start = start;
+        true
+    }
+
+    /// Leaves at least this many bytes in front of the filled part, by moving it if need be.
+    pub fn ensure_headroom(&mut self, bytes: usize) {
+        if self.start >= bytes {
+            return;
+        }
+        let shift = bytes - self.start;
+        self.grow(self.end + shift);
+        self.memory.copy_within(self.start..self.end, bytes);
+        self.start += shift;
+        self.end += shift;
+    }
+
+    /// Moves the filled part to the front, so that all other bytes are room.
+    pub fn compact(&mut self) {
+        self.memory.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+    }
+
+    /// Gives the buffer at least this many bytes in all; the filled part stays.
+    pub fn grow(&mut self, bytes: usize) {
+        if bytes <= self.capacity() {
+            return;
+        }
+        let mut larger = vec![0; bytes + TAIL].into_boxed_slice();
+        larger[self.start..self.end].copy_from_slice(self.filled());
+        self.memory = larger;
+    }
+}
+
+// SAFETY: the memory is a boxed slice, so its address stays when the buffer moves; `start..end`
+// lies
+// inside it (every method keeps that) and all of it has been initialised.
+unsafe impl IoBuf for Buffer {
+    #[inline]
+    fn read_ptr(&self) -> *const u8 {
+        self.filled().as_ptr()
+    }
+
+    #[inline]
+    fn bytes_init(&self) -> usize {
+        self.len()
+    }
+}
+
+// SAFETY: as above; the bytes from `end` to the end of the memory belong to the buffer alone. The
+// kernel writes `count` of them, no more than `bytes_total`, before `set_init` is called with it.
+unsafe impl IoBufMut for Buffer {
+    #[inline]
+    fn write_ptr(&mut self) -> *mut u8 {
+        self.memory[self.end..].as_mut_ptr()
+    }
+
+    #[inline]
+    fn bytes_total(&mut self) -> usize {
+        self.room()
+    }
+
+    #[inline]
+    unsafe fn set_init(&mut self, count: usize) {
+        self.end = (self.end + count).min(self.memory.len());
+    }
+}
+
+/// Buffers of one size that rest here between uses, the last used first: it is still in the cache.
+#[derive(Debug)]
+pub struct BufferPool {
+    resting: RefCell<Vec<Buffer>>,
+    bytes: usize,
+    /// How many may rest; more are freed.
+    keep: usize,
+    /// How many may be out; `usize::MAX` where something else bounds them.
+    most: usize,
+    out: Cell<usize>,
+}
+
+impl BufferPool {
+    /// A pool of buffers of `bytes` each, of which `most` may be lent at a time and `keep` rest.
+    pub fn new(bytes: usize, keep: usize, most: usize) -> Rc<Self> {
+        Rc::new(Self {
+            resting: RefCell::new(Vec::with_capacity(keep)),
+            bytes,
+            keep,
+            most,
+            out: Cell::new(0),
+        })
+    }
+
+    /// Lends an empty buffer; none when as many as may be are out.
+    #[inline]
+    pub fn lend(self: &Rc<Self>) -> Option<Lease> {
+        if self.out.get() >= self.most {
+            return None;
+        }
+        self.out.set(self.out.get() + 1);
+        let resting = self.resting.borrow_mut().pop();
+        let buffer = resting.unwrap_or_else(|| Buffer::with_capacity(self.bytes));
+        Some(Lease {
+            buffer,
+            pool: self.clone(),
+        })
+    }
+
+    /// How many are lent.
+    pub fn out(&self) -> usize {
+        self.out.get()
+    }
+
+    #[inline]
+    fn take_back(&self, mut buffer: Buffer) {
+        self.out.set(self.out.get() - 1);
+        let mut resting = self.resting.borrow_mut();
+        if resting.len() < self.keep && buffer.capacity() == self.bytes {
+            buffer.reset(0);
+            resting.push(buffer);
+        }
+    }
+}
+
+/// A lent buffer; it goes back to its pool when dropped. A buffer that has grown is freed instead.
+#[derive(Debug)]
+pub struct Lease {
+    buffer: Buffer,
+    pool: Rc<BufferPool>,
+}
+
+impl std::ops::Deref for Lease {
+    type Target = Buffer;
+
+    #[inline]
+    fn deref(&self) -> &Buffer {
+        &self.buffer
+    }
+}
+
+impl std::ops::DerefMut for Lease {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Buffer {
+        &mut self.buffer
+    }
+}
+
+impl Drop for Lease {
+    #[inline]
+    fn drop(&mut self) {
+        self.pool.take_back(std::mem::take(&mut self.buffer));
+    }
+}
+
+// SAFETY: a lease owns its buffer; everything said of the buffer holds for it.
+unsafe impl IoBuf for Lease {
+    #[inline]
+    fn read_ptr(&self) -> *const u8 {
+        self.buffer.read_ptr()
+    }
+
+    #[inline]
+    fn bytes_init(&self) -> usize {
+        self.buffer.bytes_init()
+    }
+}
+
+// SAFETY: as for `IoBuf`.
+unsafe impl IoBufMut for Lease {
+    #[inline]
+    fn write_ptr(&mut self) -> *mut u8 {
+        self.buffer.write_ptr()
+    }
+
+    #[inline]
+    fn bytes_total(&mut self) -> usize {
+        self.buffer.bytes_total()
+    }
+
+    #[inline]
+    unsafe fn set_init(&mut self, count: usize) {
+        // SAFETY: passed on with the same count.
+        unsafe { self.buffer.set_init(count) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_filled_part_moves_as_told() {
+        let mut buffer = Buffer::with_capacity(16);
+        buffer.reset(4);
+        assert!(buffer.append(b"abcdef"));
+        assert!(buffer.prepend(b"xy"));
+        assert!(!buffer.prepend(b"too long"));
+        assert_eq!(buffer.filled(), b"xyabcdef");
+        buffer.advance(3);
+        assert_eq!((buffer.filled(), buffer.headroom()), (&b"bcdef"[..], 5));
+        buffer.truncate(2);
+        buffer.compact();
+        assert_eq!((buffer.filled(), buffer.room()), (&b"bc"[..], 14));
+        assert!(!buffer.append(&[0; 15 + TAIL]));
+        buffer.grow(32);
+        assert_eq!((buffer.filled(), buffer.room()), (&b"bc"[..], 30));
+        buffer.consume(2);
+        assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn a_pool_lends_no_more_than_it_may() {
+        let pool = BufferPool::new(8, 1, 2);
+        let first = pool.lend();
+        let second = pool.lend();
+        assert!(first.is_some() && second.is_some() && pool.lend().is_none());
+        drop((first, second));
+        assert_eq!((pool.out(), pool.resting.borrow().len()), (0, 1));
+    }
+}

@@ -1,0 +1,137 @@
+//! A connected stream, TCP or unix: receive into a lent buffer, send from one.
+
+use std::cell::UnsafeCell;
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use monoio::io::{AsyncReadRent, AsyncWriteRent};
+use monoio::net::{TcpStream, UnixStream};
+use rustix::net::RecvFlags;
+use socket2::SockRef;
+
+use super::buffer::Lease;
+
+/// A connected stream. Receiving and sending may be under way at the same time, one of each.
+pub struct Stream {
+    inner: UnsafeCell<TcpStream>,
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Stream")
+    }
+}
+
+impl Stream {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self {
+            inner: UnsafeCell::new(stream),
+        }
+    }
+
+    /// Receives behind the filled part of `buffer`, and gives it back with the count; 0 is the end.
+    ///
+    /// The operation is under way from this call on; its future must be awaited, or the stream
+    /// given up.
+    #[inline]
+    pub fn receive(&self, buffer: Lease) -> impl Future<Output = (io::Result<usize>, Lease)> {
+        // SAFETY: monoio declares a TcpStream safe to split in a receiving and a sending half
+        // (`unsafe impl Split`), each behind its own `&mut`. This is the only place that makes the
+        // receiving one; the borrow ends when the call returns, as the operation holds its own
+        // reference to the descriptor, and the stream never leaves its thread.
+        unsafe { &mut *self.inner.get() }.read(buffer)
+    }
+
+    /// Sends all of the filled part of `buffer`, and gives the buffer back.
+    pub async fn send(&self, mut buffer: Lease) -> (io::Result<()>, Lease) {
+        while !buffer.is_empty() {
+            // SAFETY: as in `receive`, for the sending half.
+            let (sent, lent) = unsafe { &mut *self.inner.get() }.write(buffer).await;
+            buffer = lent;
+            match sent {
+                Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), buffer),
+                Ok(count) => buffer.advance(count),
+                Err(error) => return (Err(error), buffer),
+            }
+        }
+        (Ok(()), buffer)
+    }
+
+    /// Ends a direction; whoever waits on it is woken. A stream that is already gone is left alone.
+    pub fn shut(&self, how: Shutdown) {
+        let _ = SockRef::from(self).shutdown(how);
+    }
+
+    /// Whether a stream on which nothing is expected is still open and silent.
+    pub fn is_quiet(&self) -> bool {
+        let mut byte = [0u8; 1];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        matches!(
+            rustix::net::recv(self, &mut byte, flags),
+            Err(rustix::io::Errno::AGAIN)
+        )
+    }
+
+    /// Whether the other side has broken the stream. Its end alone is no break: a client may have
+    /// said all that it has to say, and wait.
+    pub fn is_broken(&self) -> bool {
+        let mut byte = [0u8; 1];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let received = rustix::net::recv(self, &mut byte, flags);
+        received.is_err_and(|error| error != rustix::io::Errno::AGAIN)
+    }
+
+    /// Makes closing the stream reset it, so that nobody takes a cut-off message for a whole one.
+    pub fn reset_on_close(&self) {
+        let _ = SockRef::from(self).set_linger(Some(std::time::Duration::ZERO));
+    }
+
+    fn raw(&self) -> &TcpStream {
+        // SAFETY: a shared look that ends before any operation starts; no `&mut` lives across
+        // calls.
+        unsafe { &*self.inner.get() }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor is open for as long as the stream, which outlives the borrow.
+        unsafe { BorrowedFd::borrow_raw(self.raw().as_raw_fd()) }
+    }
+}
+
+/// Opens a stream to an address. Names are resolved elsewhere.
+///
+/// # Errors
+/// What the kernel says.
+pub async fn connect_tcp(address: SocketAddr) -> io::Result<Stream> {
+    let stream = TcpStream::connect_addr(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(Stream::new(stream))
+}
+
+/// Opens a stream to a unix socket.
+///
+/// # Errors
+/// What the kernel says.
+pub async fn connect_unix(path: &Path) -> io::Result<Stream> {
+    let stream = UnixStream::connect(path).await?;
+    let descriptor = rustix::io::fcntl_dupfd_cloexec(borrow(&stream), 0)?;
+    stream_of(descriptor)
+}
+
+/// monoio has a type for each family, but both only call `recv` and `send`: one type serves.
+fn adopt(descriptor: OwnedFd) -> io::Result<TcpStream> {
+    TcpStream::from_std(std::net::TcpStream::from(descriptor))
+}
+
+fn borrow(stream: &UnixStream) -> BorrowedFd<'_> {
+    // SAFETY: the descriptor is open for as long as the stream, which outlives the borrow.
+    unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) }
+}
+
+pub(super) fn stream_of(descriptor: OwnedFd) -> io::Result<Stream> {
+    Ok(Stream::new(adopt(descriptor)?))
+}

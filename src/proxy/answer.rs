@@ -1,0 +1,494 @@
+//! Answer: waits for the server's response and passes it on, head first, then the body as it comes.
+
+use std::cell::Cell;
+use std::net::Shutdown;
+
+use super::accept::Connection;
+use super::body::{BodyFault, Outgoing, Pump, Reframe, put_before, put_behind};
+use super::core::Core;
+use super::fault::Fault;
+use super::forward::Plan;
+use super::pool::Link;
+use super::record::Entry;
+use crate::net::{Deadline, Lease, Stream};
+use crate::wire::compose::{self, Persistence, ResponsePlan};
+use crate::wire::field::Name;
+use crate::wire::head::{self, Body, Response, Slots};
+
+/// What becomes of the client's connection after an exchange.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum After {
+    /// It waits for a next request.
+    KeepOpen,
+    /// It ends, and the client may still be sending: let it read the answer first.
+    Close,
+    /// It breaks, so that nobody takes half a response for a whole one.
+    Abort,
+}
+
+/// How long, and for how many bytes, a client that is still sending is listened to after the
+/// answer.
+const LINGER_MS: u64 = 1_000;
+const LINGER_BYTES: usize = 1 << 20;
+
+/// Parts with the client as the exchange ended.
+pub(super) async fn part(connection: &mut Connection, after: After) -> After {
+    match after {
+        After::KeepOpen => {}
+        After::Abort => connection.stream.reset_on_close(),
+        After::Close => linger(connection).await,
+    }
+    after
+}
+
+/// Closing a socket with unread bytes resets it, and the client may lose the answer for that.
+async fn linger(connection: &mut Connection) {
+    connection.stream.shut(Shutdown::Write);
+    connection.deadline.set(LINGER_MS);
+    let Some(mut lease) = connection.input.take() else {
+        return;
+    };
+    let mut bytes = 0;
+    while bytes < LINGER_BYTES {
+        lease.reset(0);
+        let (received, lent) = connection.stream.receive(lease).await;
+        lease = lent;
+        match received {
+            Ok(count @ 1..) => bytes += count,
+            _ => break,
+        }
+    }
+}
+
+/// Everything that an exchange works with.
+pub(super) struct Exchange<'a> {
+    pub(super) core: &'a Core,
+    pub(super) client: &'a Stream,
+    pub(super) client_deadline: &'a Deadline,
+    pub(super) link: &'a Link,
+    pub(super) plan: &'a Plan,
+    /// The tick at which all must be done.
+    pub(super) total: u64,
+    /// Whether the request body is still on its way.
+    pub(super) uploading: &'a Cell<bool>,
+}
+
+/// How a try ended well.
+pub(super) enum Answer {
+    /// With a response.
+    Done(After),
+    /// With a change of protocol; the lease has what the server already sent in it.
+    Tunnel(Link, Lease),
+}
+
+/// A response that has been passed on.
+pub(super) struct Answered {
+    /// Whether the server's connection can serve another request.
+    pub(super) reusable: bool,
+    pub(super) keeps_client: bool,
+    pub(super) tunnel: bool,
+    pub(super) lease: Lease,
+}
+
+/// How a try failed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failure {
+    pub(super) fault: Fault,
+    /// The server of the try.
+    pub(super) server: Option<usize>,
+    /// Whether nothing came back, so that another try can be made.
+    pub(super) repeatable: bool,
+    /// Whether the connection had been kept: the server may never have seen the request.
+    pub(super) stale: bool,
+    /// Whether the client has got a part of the response.
+    pub(super) begun: bool,
+}
+
+/// What passing a response on ends with; a failure gives the buffer of the request back.
+pub(super) type Answering = Result<Answered, (Failure, Option<Lease>)>;
+
+impl Failure {
+    pub(super) fn of(fault: Fault) -> Self {
+        Self {
+            fault,
+            server: None,
+            repeatable: false,
+            stale: false,
+            begun: false,
+        }
+    }
+
+    pub(super) fn to_connect(fault: Fault, server: usize) -> Self {
+        let repeatable = matches!(fault, Fault::Unreachable | Fault::ConnectTimeout);
+        Self {
+            server: Some(server),
+            repeatable,
+            ..Self::of(fault)
+        }
+    }
+
+    pub(super) fn to_send(timely: bool, repeatable: bool, stale: bool) -> Self {
+        let fault = if timely {
+            Fault::Closed
+        } else {
+            Fault::Timeout
+        };
+        Self {
+            repeatable,
+            stale,
+            ..Self::of(fault)
+        }
+    }
+
+    pub(super) fn at(self, server: usize) -> Self {
+        Self {
+            server: Some(server),
+            ..self
+        }
+    }
+
+    fn begun(fault: Fault) -> Self {
+        Self {
+            begun: true,
+            ..Self::of(fault)
+        }
+    }
+}
+
+impl Exchange<'_> {
+    /// Starts a wait for the server, within the time for the whole exchange.
+    pub(super) fn await_server(&self, ms: u32) {
+        let tick = self.core.deadlines.after(u64::from(ms));
+        self.link.deadline.set_at(tick.min(self.total));
+    }
+
+    /// The request body has gone; from now on the server is to answer.
+    pub(super) fn uploaded(&self) {
+        self.uploading.set(false);
+        self.client_deadline.suspend(&self.link.stream);
+        self.await_answer();
+    }
+
+    pub(super) fn await_answer(&self) {
+        self.await_server(self.plan.timeouts.read_ms);
+    }
+
+    pub(super) fn fault_of_client(&self, fault: BodyFault) -> Fault {
+        match fault {
+            BodyFault::TooLarge => Fault::RequestTooLarge,
+            _ if self.client_deadline.has_passed() => {
+                self.core.counters.client_timeouts.add(1);
+                Fault::RequestTimeout
+            }
+            BodyFault::FromFailed => Fault::ClientGone,
+            _ => Fault::RequestBroken,
+        }
+    }
+
+    fn fault_of_server(&self) -> Fault {
+        if self.link.deadline.has_passed() {
+            self.core.counters.upstream_timeouts.add(1);
+            Fault::Timeout
+        } else if self.client.is_broken() {
+            self.core.counters.client_aborts.add(1);
+            Fault::ClientGone
+        } else {
+            Fault::Closed
+        }
+    }
+
+    fn await_client(&self) {
+        self.link.deadline.set_at(self.total);
+        self.client_deadline
+            .set(self.core.snapshot().settings.timeouts.write_ms);
+    }
+
+    /// Sends what is in the lease to the client.
+    async fn send(&self, lease: Lease, entry: &Entry<'_>) -> Result<Lease, Failure> {
+        let bytes = lease.len();
+        self.await_client();
+        let (sent, lease) = self.client.send(lease).await;
+        if sent.is_err() {
+            self.core.counters.client_aborts.add(1);
+            return Err(Failure::begun(Fault::ClientGone));
+        }
+        entry.sent(bytes as u64);
+        Ok(lease)
+    }
+}
+
+/// The head of a response, as far as it has come.
+enum Progress {
+    More,
+    /// An interim response; its composed head is in the scratch.
+    Interim,
+    /// The response; the lease begins with its composed head.
+    Final(Begun),
+}
+
+/// A response whose head has been composed.
+struct Begun {
+    reframe: Reframe,
+    reusable: bool,
+    keeps_client: bool,
+    tunnel: bool,
+}
+
+/// Waits for the response's head and passes interim ones on. The lease that comes back begins with
+/// the composed head.
+async fn await_head(
+    exchange: &Exchange<'_>,
+    mut lease: Lease,
+    entry: &mut Entry<'_>,
+) -> Result<(Begun, Lease), (Failure, Option<Lease>)> {
+    let mut interim = 0u8;
+    loop {
+        let progress = if lease.is_empty() {
+            Progress::More
+        } else {
+            read_head(exchange, &mut lease, entry).map_err(|fault| (Failure::of(fault), None))?
+        };
+        match progress {
+            Progress::Final(begun) => return Ok((begun, lease)),
+            Progress::Interim => {
+                interim += 1;
+                if interim > exchange.plan.max_interim {
+                    return Err((Failure::of(Fault::BadResponse), None));
+                }
+                pass_interim(exchange, entry)
+                    .await
+                    .map_err(|failure| (failure, None))?;
+            }
+            Progress::More => {
+                if lease.room() == 0 {
+                    lease.compact();
+                    let more = exchange.core.snapshot().settings.head.bytes;
+                    let bytes = lease.len() + more;
+                    lease.grow(bytes);
+                }
+                if !exchange.uploading.get() {
+                    exchange.await_answer();
+                }
+                let silent = interim == 0 && lease.is_empty();
+                let (received, lent) = exchange.link.stream.receive(lease).await;
+                lease = lent;
+                if !matches!(received, Ok(1..)) {
+                    let fault = exchange.fault_of_server();
+                    let repeatable = silent && fault == Fault::Closed;
+                    return Err((
+                        Failure {
+                            repeatable,
+                            ..Failure::of(fault)
+                        },
+                        Some(lease),
+                    ));
+                }
+            }
+        }
+    }
+}
+
+/// Passes the response to one request on.
+pub(super) async fn answer(
+    exchange: &Exchange<'_>,
+    lease: Lease,
+    entry: &mut Entry<'_>,
+) -> Answering {
+    if !exchange.uploading.get() {
+        exchange.client_deadline.suspend(&exchange.link.stream);
+    }
+    let (mut begun, mut lease) = await_head(exchange, lease, entry).await?;
+    if begun.tunnel {
+        return Ok(Answered {
+            reusable: false,
+            keeps_client: false,
+            tunnel: true,
+            lease,
+        });
+    }
+    lease = exchange
+        .send(lease, entry)
+        .await
+        .map_err(|failure| (failure, None))?;
+    entry.passed(begun.reframe.moved());
+    if !begun.reframe.is_finished() {
+        lease = stream_body(exchange, &mut begun.reframe, lease, entry)
+            .await
+            .map_err(|failure| (failure, None))?;
+    }
+    Ok(Answered {
+        reusable: begun.reusable && !begun.reframe.has_excess(),
+        keeps_client: begun.keeps_client,
+        tunnel: false,
+        lease,
+    })
+}
+
+/// Passes the rest of the body on.
+async fn stream_body(
+    exchange: &Exchange<'_>,
+    reframe: &mut Reframe,
+    lease: Lease,
+    entry: &mut Entry<'_>,
+) -> Result<Lease, Failure> {
+    let before = reframe.moved();
+    let pump = Pump {
+        core: exchange.core,
+        from: &exchange.link.stream,
+        to: exchange.client,
+        await_from: &|| exchange.await_answer(),
+        await_to: &|| exchange.await_client(),
+        exact: false,
+    };
+    let streamed = pump.run(reframe, lease, |_| {}).await;
+    entry.sent(reframe.moved() - before);
+    entry.passed(reframe.moved() - before);
+    streamed.map_err(|fault| {
+        Failure::begun(match fault {
+            BodyFault::Broken => exchange.fault_of_server(),
+            BodyFault::FromFailed => exchange.fault_of_server(),
+            BodyFault::TooLarge => Fault::TooLarge,
+            BodyFault::ToFailed => {
+                exchange.core.counters.client_aborts.add(1);
+                Fault::ClientGone
+            }
+        })
+    })
+}
+
+/// Reads the head of the response in `lease` and puts the composed one in its place.
+fn read_head(
+    exchange: &Exchange<'_>,
+    lease: &mut Lease,
+    entry: &mut Entry<'_>,
+) -> Result<Progress, Fault> {
+    let core = exchange.core;
+    let plan = exchange.plan;
+    let snapshot = core.snapshot();
+    let mut scratch = core.scratch.borrow_mut();
+    let composed = &mut scratch.head;
+    let mut slots = Slots::new();
+    let limits = snapshot.settings.head;
+    let parsed = head::response(lease.filled(), &mut slots, limits, plan.to_head);
+    let Some(response) = parsed.map_err(|_| Fault::BadResponse)? else {
+        return Ok(Progress::More);
+    };
+    let length = response.length;
+    let tunnel = response.status == 101;
+    if tunnel && !plan.upgrade {
+        return Err(Fault::BadResponse);
+    }
+    composed.clear();
+    if response.status < 200 && !tunnel {
+        compose_interim(&response, composed);
+        lease.advance(length);
+        return Ok(Progress::Interim);
+    }
+    if response
+        .content_length
+        .is_some_and(|length| length > plan.max_response_bytes)
+        && response.body != Body::None
+    {
+        return Err(Fault::TooLarge);
+    }
+    let mut begun = begin(exchange, &response, limits.bytes, composed);
+    entry.answered(response.status);
+    lease.advance(length);
+    if !tunnel {
+        take_first_piece(&mut begun.reframe, lease, &snapshot.settings.trailers)?;
+    }
+    put_before(lease, composed);
+    Ok(Progress::Final(begun))
+}
+
+/// Composes the head of the response for the client.
+fn begin(
+    exchange: &Exchange<'_>,
+    response: &Response<'_, '_>,
+    head_bytes: usize,
+    composed: &mut Vec<u8>,
+) -> Begun {
+    let Exchange { core, plan, .. } = exchange;
+    let tunnel = response.status == 101;
+    let outgoing = body_for_client(response.body, plan.modern);
+    let keeps_client = plan.persistent && outgoing != Body::UntilClose && !core.is_draining();
+    let upgrade = response
+        .fields
+        .iter()
+        .find(|field| Name::of(field.name) == Name::Upgrade);
+    let dates = core.dates.borrow();
+    compose::response(
+        response,
+        &ResponsePlan {
+            body: outgoing,
+            date: dates.http(),
+            connection: match (keeps_client, plan.modern) {
+                (true, true) => Persistence::Implied,
+                (true, false) => Persistence::KeepAlive,
+                (false, _) => Persistence::Close,
+            },
+            upgrade: upgrade.filter(|_| tunnel).map(|field| field.value),
+        },
+        composed,
+    );
+    let to = if outgoing == Body::Chunked {
+        Outgoing::Chunked
+    } else {
+        Outgoing::Plain
+    };
+    Begun {
+        reframe: Reframe::new(response.body, to, plan.max_response_bytes, head_bytes),
+        reusable: response.is_persistent() && response.body != Body::UntilClose,
+        keeps_client,
+        tunnel,
+    }
+}
+
+/// Frames what of the body came with the head.
+fn take_first_piece(
+    reframe: &mut Reframe,
+    lease: &mut Lease,
+    allow: &[Box<[u8]>],
+) -> Result<(), Fault> {
+    if lease.is_empty() {
+        return Ok(());
+    }
+    reframe
+        .take(lease, allow, |_| {})
+        .map_err(|fault| match fault {
+            BodyFault::TooLarge => Fault::TooLarge,
+            _ => Fault::BadResponse,
+        })
+}
+
+/// How the body ends for the client: a client of HTTP/1.0 knows no chunks.
+fn body_for_client(body: Body, modern: bool) -> Body {
+    match body {
+        Body::Chunked | Body::UntilClose if modern => Body::Chunked,
+        Body::Chunked | Body::UntilClose => Body::UntilClose,
+        other => other,
+    }
+}
+
+fn compose_interim(response: &Response<'_, '_>, composed: &mut Vec<u8>) {
+    let plan = ResponsePlan {
+        body: Body::None,
+        date: b"",
+        connection: Persistence::Implied,
+        upgrade: None,
+    };
+    compose::response(response, &plan, composed);
+}
+
+/// Passes an interim response on, to a client that knows what that is (RFC 9110 §15.2).
+async fn pass_interim(exchange: &Exchange<'_>, entry: &Entry<'_>) -> Result<(), Failure> {
+    if !exchange.plan.modern {
+        return Ok(());
+    }
+    let Some(mut lease) = exchange.core.heads.lend() else {
+        return Ok(());
+    };
+    put_behind(&mut lease, &exchange.core.scratch.borrow().head);
+    exchange.core.counters.interim.add(1);
+    exchange.send(lease, entry).await.map(drop)
+}

@@ -1,0 +1,179 @@
+//! One proxy core: what it owns, and its loop.
+//!
+//! Everything here belongs to one pinned thread. The rest of the process sees of it only its
+//! counters, its log lines and the epoch that it works by.
+
+use std::cell::{Cell, Ref, RefCell};
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::accept;
+use super::pool::Pools;
+use super::record::Dates;
+use super::serve::Scratch;
+use crate::epoch::counters::Counters;
+use crate::epoch::lines::Lines;
+use crate::epoch::{Mailbox, Order, Snapshot, Taken};
+use crate::model::config::LogFormat;
+use crate::net::{BufferPool, Deadlines, Listener, TICK, Waking, sleep, spawn};
+
+/// Bytes of the buffer that a client's heads are read into.
+pub(super) const HEAD_BUFFER: usize = 2 * 1024;
+/// Bytes of the buffer that one exchange with a server works in: a request head and 32 KiB.
+pub(super) const EXCHANGE_BUFFER: usize = 40 * 1024;
+/// Bytes of a buffer for large bodies.
+pub(super) const LARGE_BUFFER: usize = 256 * 1024;
+/// Buffers of each kind that rest in a pool.
+const RESTING: usize = 1024;
+
+/// What a core is given at its start.
+#[derive(Debug)]
+pub struct CoreParts {
+    /// Its bound sockets.
+    pub listeners: Vec<TcpListener>,
+    /// Where its snapshots come from.
+    pub mailbox: Mailbox,
+    /// What wakes it.
+    pub waking: Waking,
+    /// Whether descriptors must not block (epoll).
+    pub non_blocking: bool,
+    /// What it counts.
+    pub counters: Arc<Counters>,
+    /// Where its log lines go, and what they look like.
+    pub log: Option<(Lines, LogFormat)>,
+}
+
+/// The state of one core.
+pub(super) struct Core {
+    pub(super) deadlines: Rc<Deadlines>,
+    pub(super) pools: Pools,
+    pub(super) counters: Arc<Counters>,
+    pub(super) heads: Rc<BufferPool>,
+    pub(super) exchanges: Rc<BufferPool>,
+    pub(super) large: Rc<BufferPool>,
+    /// Where heads are composed before they are put in a buffer.
+    pub(super) scratch: RefCell<Scratch>,
+    pub(super) dates: RefCell<Dates>,
+    pub(super) log: Option<RefCell<Lines>>,
+    pub(super) log_format: LogFormat,
+    snapshot: RefCell<Taken>,
+    mailbox: Mailbox,
+    draining: Cell<bool>,
+}
+
+/// Runs a core until it is told to stop, or to drain and all is done.
+///
+/// # Errors
+/// If a listener cannot be taken over.
+pub async fn run(parts: CoreParts) -> std::io::Result<()> {
+    let (lines, log_format) = match parts.log {
+        Some((lines, format)) => (Some(RefCell::new(lines)), format),
+        None => (None, LogFormat::Json),
+    };
+    let first = parts.mailbox.take();
+    let core = Rc::new(Core {
+        deadlines: Rc::default(),
+        pools: Pools::new(parts.counters.clone()),
+        counters: parts.counters,
+        heads: BufferPool::new(HEAD_BUFFER, RESTING, usize::MAX),
+        exchanges: BufferPool::new(EXCHANGE_BUFFER, RESTING, usize::MAX),
+        large: BufferPool::new(
+            LARGE_BUFFER,
+            16,
+            usize::from(first.settings.limits.large_buffers),
+        ),
+        scratch: RefCell::default(),
+        dates: RefCell::new(Dates::now()),
+        log: lines,
+        log_format,
+        snapshot: RefCell::new(first),
+        mailbox: parts.mailbox,
+        draining: Cell::new(false),
+    });
+    let listeners: Rc<[Listener]> = parts
+        .listeners
+        .into_iter()
+        .map(Listener::adopt)
+        .collect::<std::io::Result<_>>()?;
+    for index in 0..listeners.len() {
+        spawn(accept::accept(core.clone(), listeners.clone(), index));
+    }
+    spawn(listen_to_the_bell(
+        core.clone(),
+        parts.waking,
+        parts.non_blocking,
+    ));
+    core.mailbox.acknowledge(core.snapshot.borrow().epoch);
+    core.tick_until_done(&listeners).await;
+    Ok(())
+}
+
+async fn listen_to_the_bell(core: Rc<Core>, waking: Waking, non_blocking: bool) {
+    // Without its bell a core still takes each epoch at its next request or tick.
+    let _ = waking.listen(non_blocking, || core.look()).await;
+}
+
+impl Core {
+    /// The snapshot to serve a request by, the newest first. Not to be held across a wait.
+    #[inline]
+    pub(super) fn snapshot(&self) -> Ref<'_, Taken> {
+        if self.mailbox.newest() > self.snapshot.borrow().epoch {
+            self.take();
+        }
+        self.snapshot.borrow()
+    }
+
+    /// Whether the core is on its way out.
+    #[inline]
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    #[cold]
+    fn take(&self) {
+        let newest: Arc<Snapshot> = self.mailbox.take();
+        let epoch = newest.epoch;
+        let old = self.snapshot.replace(newest);
+        self.mailbox.acknowledge(epoch);
+        self.mailbox.give_back(old);
+        self.counters.epochs.add(1);
+    }
+
+    fn look(&self) {
+        drop(self.snapshot());
+        if self.mailbox.order() != Order::Serve {
+            self.draining.set(true);
+        }
+    }
+
+    async fn tick_until_done(&self, listeners: &[Listener]) {
+        let mut draining = false;
+        loop {
+            sleep(TICK).await;
+            self.deadlines.tick();
+            self.dates.borrow_mut().refresh();
+            self.look();
+            self.pools
+                .sweep(self.deadlines.now(), &self.snapshot.borrow().table);
+            self.counters.large_buffers_out.set(self.large.out() as u64);
+            if let Some(log) = &self.log {
+                log.borrow_mut().flush();
+            }
+            if self.draining.get() {
+                if !draining {
+                    draining = true;
+                    listeners.iter().for_each(Listener::close);
+                }
+                self.deadlines.end_idle();
+                if self.mailbox.order() == Order::Stop || self.counters.connections.get() == 0 {
+                    break;
+                }
+            }
+        }
+        self.deadlines.end_all();
+        if let Some(log) = &self.log {
+            log.borrow_mut().close();
+        }
+    }
+}

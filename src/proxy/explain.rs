@@ -1,0 +1,162 @@
+//! Explain: what the rooms would do with a request, in words, without sending it.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::fault::Refusal;
+use super::rewrite::Outbound;
+use super::understand::{Space, Understood, understand};
+use crate::epoch::Settings;
+use crate::model::Config;
+use crate::table::{Action, Forward, Found, Table};
+use crate::wire::compose::Forwarding;
+use crate::wire::head::Slots;
+
+/// What would become of a request.
+#[derive(Debug, Default)]
+pub struct Explanation {
+    /// A sentence for each route that was looked at, the winner first.
+    pub verdicts: Vec<String>,
+    /// What happens, as a sentence.
+    pub outcome: String,
+    /// How the upstream picks its server, and from which.
+    pub upstream: String,
+    /// The head that a server would get.
+    pub forwarded: Option<String>,
+}
+
+/// Explains a request as the data plane would take it: `url` is absolute, each of `fields` a line.
+///
+/// # Errors
+/// If the configuration makes no table.
+pub fn explain(
+    config: &Config,
+    method: &str,
+    url: &str,
+    fields: &[String],
+) -> Result<Explanation, crate::table::CompileError> {
+    let table = Table::compile(&config.routes, &config.upstreams)?;
+    let settings = Settings::of(config);
+    let host = url
+        .split("://")
+        .nth(1)
+        .unwrap_or(url)
+        .split(['/', '?'])
+        .next()
+        .unwrap_or_default();
+    let mut text = format!("{method} {url} HTTP/1.1\r\n");
+    if !fields
+        .iter()
+        .any(|line| line.to_ascii_lowercase().starts_with("host:"))
+    {
+        text.push_str(&format!("Host: {host}\r\n"));
+    }
+    fields
+        .iter()
+        .for_each(|line| text.push_str(&format!("{}\r\n", line.trim())));
+    text.push_str("\r\n");
+    let mut slots = Slots::new();
+    let mut space = Space::default();
+    Ok(
+        match understand(text.as_bytes(), &mut slots, &mut space, &settings) {
+            Err(refusal) => refused(refusal),
+            Ok(None) => Explanation {
+                outcome: "the request is not complete".to_owned(),
+                ..Explanation::default()
+            },
+            Ok(Some(request)) => routed(&table, &settings, &request),
+        },
+    )
+}
+
+fn refused(refusal: Refusal) -> Explanation {
+    let outcome = format!("refused with {}: {}", refusal.status, refusal.sentence);
+    Explanation {
+        outcome,
+        ..Explanation::default()
+    }
+}
+
+fn routed(table: &Table, settings: &Settings, request: &Understood<'_, '_>) -> Explanation {
+    let question = request.question();
+    let verdicts = table
+        .explain(&question)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let Some(found) = table.find(&question) else {
+        let outcome = "no route matches: 404".to_owned();
+        return Explanation {
+            verdicts,
+            outcome,
+            ..Explanation::default()
+        };
+    };
+    let explanation = match &found.route.action {
+        Action::Forward(to) => forwarded(table, settings, request, &found, to),
+        Action::Redirect(redirect) => {
+            let mut location = Vec::new();
+            redirect.location(&question, &found.captures, &mut location);
+            let location = String::from_utf8_lossy(&location);
+            let outcome = format!("redirected with {} to {location}", redirect.status);
+            Explanation {
+                outcome,
+                ..Explanation::default()
+            }
+        }
+        Action::Respond(respond) => {
+            let outcome = format!(
+                "answered with {} and {} bytes",
+                respond.status,
+                respond.body.len()
+            );
+            Explanation {
+                outcome,
+                ..Explanation::default()
+            }
+        }
+    };
+    Explanation {
+        verdicts,
+        ..explanation
+    }
+}
+
+fn forwarded(
+    table: &Table,
+    settings: &Settings,
+    request: &Understood<'_, '_>,
+    found: &Found<'_>,
+    to: &Forward,
+) -> Explanation {
+    let mut path = Vec::new();
+    let mut composed = Vec::new();
+    // No client is there; 192.0.2.1 stands for one in documentation (RFC 5737).
+    let client = Forwarding::of(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
+    let upstream = table.upstream(to.upstream);
+    let name = upstream.map_or("(gone)", |upstream| &upstream.name);
+    let client = &client;
+    Outbound {
+        request,
+        found,
+        to,
+        settings,
+        upstream: name,
+        client,
+        trusted: false,
+    }
+    .compose(&mut path, &mut composed);
+    let servers = upstream.map_or_else(String::new, |upstream| {
+        let servers: Vec<&str> = upstream
+            .servers
+            .iter()
+            .map(|server| &*server.name)
+            .collect();
+        format!("{:?} among {}", upstream.balancer, servers.join(", "))
+    });
+    Explanation {
+        verdicts: Vec::new(),
+        outcome: format!("forwarded to upstream {name} by route {}", found.route.id),
+        upstream: servers,
+        forwarded: Some(String::from_utf8_lossy(&composed).into_owned()),
+    }
+}

@@ -1,0 +1,334 @@
+//! Local answers: what Ringway says itself, without a server.
+
+use super::accept::Connection;
+use super::answer::After;
+use super::core::Core;
+use super::fault::{Fault, Refusal};
+use super::forward::Plan;
+use super::record::{self, Entry};
+use super::understand::Understood;
+use crate::net::{Buffer, Lease};
+use crate::table::Respond;
+use crate::wire::compose::{PSEUDONYM, put_decimal, put_field};
+use crate::wire::field::{self, Name};
+use crate::wire::head::{Body, Target, Version};
+
+/// A whole response, ready to be sent.
+pub(super) struct Local {
+    lease: Option<Lease>,
+    status: u16,
+    reason: &'static str,
+    keep: bool,
+    /// Of its body.
+    bytes: usize,
+    /// What the request still has of its body.
+    left: Body,
+}
+
+/// What a composed answer consists of.
+struct Parts<'a> {
+    status: u16,
+    /// Field lines, each with its line ending.
+    lines: &'a [u8],
+    body: &'a [u8],
+    to_head: bool,
+    keep: bool,
+    modern: bool,
+}
+
+impl Local {
+    /// Skips a body that nobody reads. If it is not all at hand, the connection ends anyway.
+    pub(super) fn skip_body_at_hand(&self, input: &mut Buffer) {
+        if let Body::Length(length) = self.left {
+            input.advance(usize::try_from(length).unwrap_or(usize::MAX));
+        }
+    }
+}
+
+/// Whether a request asks Ringway itself: `OPTIONS *`, or one that may go no further.
+pub(super) fn is_for_us(request: &Understood<'_, '_>) -> bool {
+    let head = &request.head;
+    head.target == Target::Asterisk
+        || (head.method == "OPTIONS"
+            && head.fields.iter().any(|field| {
+                Name::of(field.name) == Name::MaxForwards
+                    && field::content_length(field.value) == Some(0)
+            }))
+}
+
+/// Answers an `OPTIONS` that is for us (RFC 9110 §9.3.7).
+pub(super) fn options(core: &Core, request: &Understood<'_, '_>, out: &mut Vec<u8>) -> Local {
+    answer_to(core, request, (200, ALLOW, b""), "options", true, out)
+}
+
+/// Answers a request that was understood but is not served.
+pub(super) fn refusal(
+    core: &Core,
+    request: &Understood<'_, '_>,
+    refusal: Refusal,
+    out: &mut Vec<u8>,
+) -> Local {
+    let mut text = [0; 256];
+    let sentence = line_of(refusal.sentence, &mut text);
+    let parts = (refusal.status, TEXT, sentence);
+    answer_to(
+        core,
+        request,
+        parts,
+        refusal.reason,
+        refusal.keeps_connection(),
+        out,
+    )
+}
+
+/// Sends the client elsewhere; `line` is the whole `Location` line.
+pub(super) fn redirect(
+    core: &Core,
+    request: &Understood<'_, '_>,
+    status: u16,
+    line: &[u8],
+    out: &mut Vec<u8>,
+) -> Local {
+    answer_to(core, request, (status, line, b""), "redirect", true, out)
+}
+
+/// Gives a fixed answer.
+pub(super) fn respond(
+    core: &Core,
+    request: &Understood<'_, '_>,
+    respond: &Respond,
+    out: &mut Vec<u8>,
+) -> Local {
+    let parts = (respond.status, &*respond.fields, &*respond.body);
+    answer_to(core, request, parts, "respond", true, out)
+}
+
+const ALLOW: &[u8] = b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n";
+const TEXT: &[u8] = b"Content-Type: text/plain; charset=utf-8\r\n";
+
+/// Composes an answer of status, field lines and body.
+fn answer_to(
+    core: &Core,
+    request: &Understood<'_, '_>,
+    (status, lines, body): (u16, &[u8], &[u8]),
+    reason: &'static str,
+    may_keep: bool,
+    out: &mut Vec<u8>,
+) -> Local {
+    let keep =
+        may_keep && request.head.is_persistent() && request.body_is_at_hand && !core.is_draining();
+    let parts = Parts {
+        status,
+        lines,
+        body,
+        to_head: request.head.method == "HEAD",
+        keep,
+        modern: request.head.version == Version::Http11,
+    };
+    let lease = compose_whole(core, &parts, out);
+    let bytes = if parts.to_head { 0 } else { body.len() };
+    Local {
+        lease,
+        status,
+        reason,
+        keep,
+        bytes,
+        left: request.head.body,
+    }
+}
+
+fn compose_whole(core: &Core, parts: &Parts<'_>, out: &mut Vec<u8>) -> Option<Lease> {
+    out.clear();
+    out.extend_from_slice(b"HTTP/1.1 ");
+    put_decimal(out, u64::from(parts.status));
+    out.push(b' ');
+    out.extend_from_slice(phrase(parts.status).as_bytes());
+    out.extend_from_slice(b"\r\n");
+    put_field(out, b"Date", core.dates.borrow().http());
+    out.extend_from_slice(parts.lines);
+    if !matches!(parts.status, 204 | 304) {
+        out.extend_from_slice(b"Content-Length: ");
+        put_decimal(out, parts.body.len() as u64);
+        out.extend_from_slice(b"\r\n");
+    }
+    match (parts.keep, parts.modern) {
+        (true, true) => {}
+        (true, false) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        (false, _) => out.extend_from_slice(b"Connection: close\r\n"),
+    }
+    out.extend_from_slice(b"\r\n");
+    let mut lease = core.heads.lend()?;
+    super::body::put_behind(&mut lease, out);
+    if !parts.to_head && !matches!(parts.status, 204 | 304) {
+        super::body::put_behind(&mut lease, parts.body);
+    }
+    Some(lease)
+}
+
+/// Sends a local answer.
+pub(super) async fn answer(
+    connection: &Connection,
+    core: &Core,
+    local: Local,
+    entry: &mut Entry<'_>,
+) -> After {
+    entry.answered(local.status);
+    entry.reason(local.reason);
+    let Some(lease) = local.lease else {
+        return After::Abort;
+    };
+    let bytes = lease.len() as u64;
+    connection
+        .deadline
+        .set(core.snapshot().settings.timeouts.write_ms);
+    let (sent, _) = connection.stream.send(lease).await;
+    if sent.is_err() {
+        core.counters.client_aborts.add(1);
+        return After::Abort;
+    }
+    entry.sent(bytes);
+    entry.passed(local.bytes as u64);
+    if local.keep {
+        After::KeepOpen
+    } else {
+        After::Close
+    }
+}
+
+/// Refuses what is no valid request, and ends the connection: nothing after it can be trusted.
+pub(super) async fn refuse(connection: &mut Connection, core: &Core, refusal: Refusal) -> After {
+    core.counters.requests.add(1);
+    core.counters.malformed.add(1);
+    let mut entry = Entry::begin(core);
+    record::begin_refused(connection, core);
+    let error = Error {
+        status: refusal.status,
+        keep: false,
+        modern: true,
+        to_head: false,
+        proxy_status: None,
+    };
+    let lease = error.compose(core, refusal.sentence);
+    let local = Local {
+        lease,
+        status: refusal.status,
+        reason: refusal.reason,
+        keep: false,
+        bytes: 0,
+        left: Body::None,
+    };
+    let after = answer(connection, core, local, &mut entry).await;
+    record::record(connection, &entry);
+    super::answer::part(connection, after).await
+}
+
+/// Tells the client that the exchange failed. If the server's side is at fault and nothing is left
+/// of the request, the connection can go on.
+#[cold]
+pub(super) async fn fault(
+    connection: &Connection,
+    core: &Core,
+    fault: Fault,
+    plan: &Plan,
+    entry: &mut Entry<'_>,
+) -> After {
+    let Some(status) = fault.status() else {
+        return After::Abort;
+    };
+    let keep = status >= 500 && plan.persistent && plan.is_wholly_sent() && !core.is_draining();
+    let error = Error {
+        status,
+        keep,
+        modern: plan.modern,
+        to_head: plan.to_head,
+        proxy_status: fault.proxy_status(),
+    };
+    let lease = error.compose(core, &fault.to_string());
+    let local = Local {
+        lease,
+        status,
+        reason: fault.reason(),
+        keep,
+        bytes: 0,
+        left: Body::None,
+    };
+    answer(connection, core, local, entry).await
+}
+
+/// An answer that is not made for speed.
+struct Error {
+    status: u16,
+    keep: bool,
+    modern: bool,
+    to_head: bool,
+    proxy_status: Option<&'static str>,
+}
+
+impl Error {
+    #[cold]
+    fn compose(&self, core: &Core, sentence: &str) -> Option<Lease> {
+        let mut lines = TEXT.to_vec();
+        if let Some(error) = self.proxy_status {
+            put_field(
+                &mut lines,
+                b"Proxy-Status",
+                format!("{PSEUDONYM}; error={error}").as_bytes(),
+            );
+        }
+        if self.status == 405 {
+            lines.extend_from_slice(ALLOW);
+        }
+        let body = format!("{sentence}\n");
+        let parts = Parts {
+            status: self.status,
+            lines: &lines,
+            body: body.as_bytes(),
+            to_head: self.to_head,
+            keep: self.keep,
+            modern: self.modern,
+        };
+        compose_whole(core, &parts, &mut Vec::new())
+    }
+}
+
+fn line_of<'a>(sentence: &str, space: &'a mut [u8; 256]) -> &'a [u8] {
+    let length = sentence.len().min(space.len() - 1);
+    space[..length].copy_from_slice(&sentence.as_bytes()[..length]);
+    space[length] = b'\n';
+    &space[..=length]
+}
+
+/// The reason phrase of a status (RFC 9110 §15).
+fn phrase(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        410 => "Gone",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        417 => "Expectation Failed",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "",
+    }
+}

@@ -1,0 +1,230 @@
+//! The upstreams as one core sees them: kept connections, gauges, balancer state.
+//!
+//! What is mutable lives here, beside the table and keyed by stable ids, so that it survives an
+//! epoch: a server keeps its connections as long as its name stays in its upstream.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::epoch::counters::Counters;
+use crate::net::{Deadline, Stream};
+use crate::table::{self, Table};
+
+/// All upstreams that this core has met.
+pub(super) struct Pools {
+    by_id: RefCell<Vec<Option<Rc<Pool>>>>,
+    counters: Arc<Counters>,
+}
+
+/// One upstream on this core.
+pub(super) struct Pool {
+    pub(super) declared: RefCell<Arc<table::Upstream>>,
+    pub(super) servers: RefCell<Vec<Rc<Server>>>,
+    /// Where the balancer stands.
+    pub(super) cursor: Cell<usize>,
+    /// Connections to all servers.
+    open: Cell<u32>,
+    /// Of these, without a request.
+    idle: Cell<u32>,
+    counters: Arc<Counters>,
+}
+
+/// One server on this core.
+pub(super) struct Server {
+    pub(super) name: Arc<str>,
+    /// What smooth weighted round robin has saved up for it.
+    pub(super) credit: Cell<i64>,
+    kept: RefCell<VecDeque<Kept>>,
+}
+
+struct Kept {
+    link: Link,
+    since: u64,
+}
+
+/// A connection to a server, counted as long as it is open.
+pub(super) struct Link {
+    pub(super) stream: Rc<Stream>,
+    pub(super) deadline: Deadline,
+    _place: Place,
+}
+
+/// The right to one connection.
+pub(super) struct Place {
+    pool: Rc<Pool>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.pool.open.set(self.pool.open.get() - 1);
+        self.pool.counters.upstream_connections.sub(1);
+    }
+}
+
+impl Link {
+    pub(super) fn new(stream: Rc<Stream>, deadline: Deadline, place: Place) -> Self {
+        Self {
+            stream,
+            deadline,
+            _place: place,
+        }
+    }
+}
+
+impl Pools {
+    pub(super) fn new(counters: Arc<Counters>) -> Self {
+        Self {
+            by_id: RefCell::default(),
+            counters,
+        }
+    }
+
+    /// The pool of a declared upstream, brought up to date with it.
+    #[inline]
+    pub(super) fn of(&self, declared: &Arc<table::Upstream>) -> Rc<Pool> {
+        let place = declared.id.0 as usize;
+        if let Some(Some(pool)) = self.by_id.borrow().get(place)
+            && pool.declared.borrow().version == declared.version
+        {
+            return pool.clone();
+        }
+        self.bring_up_to_date(place, declared)
+    }
+
+    #[cold]
+    fn bring_up_to_date(&self, place: usize, declared: &Arc<table::Upstream>) -> Rc<Pool> {
+        let mut by_id = self.by_id.borrow_mut();
+        if by_id.len() <= place {
+            by_id.resize_with(place + 1, || None);
+        }
+        let pool = by_id[place].get_or_insert_with(|| {
+            Rc::new(Pool {
+                declared: RefCell::new(declared.clone()),
+                servers: RefCell::default(),
+                cursor: Cell::default(),
+                open: Cell::default(),
+                idle: Cell::default(),
+                counters: self.counters.clone(),
+            })
+        });
+        pool.declare(declared);
+        pool.clone()
+    }
+
+    /// Closes connections that were kept too long, and forgets upstreams that are gone.
+    pub(super) fn sweep(&self, now: u64, table: &Table) {
+        let mut idle = 0;
+        for place in self.by_id.borrow_mut().iter_mut() {
+            let Some(pool) = place else { continue };
+            let id = pool.declared.borrow().id;
+            match table.upstream(id) {
+                None => {
+                    pool.servers
+                        .borrow()
+                        .iter()
+                        .for_each(|server| pool.forget_kept(server));
+                    *place = None;
+                }
+                Some(declared) => {
+                    if pool.declared.borrow().version != declared.version {
+                        pool.declare(declared);
+                    }
+                    pool.sweep(now);
+                    idle += u64::from(pool.idle.get());
+                }
+            }
+        }
+        self.counters.upstream_idle.set(idle);
+    }
+}
+
+impl Pool {
+    /// Takes over what is declared; servers that stay keep their connections.
+    fn declare(self: &Rc<Self>, declared: &Arc<table::Upstream>) {
+        let mut servers = self.servers.borrow_mut();
+        let before = std::mem::take(&mut *servers);
+        servers.extend(declared.servers.iter().map(|server| {
+            let same = before.iter().find(|known| known.name == server.name);
+            same.cloned().unwrap_or_else(|| {
+                Rc::new(Server {
+                    name: server.name.clone(),
+                    credit: Cell::default(),
+                    kept: RefCell::default(),
+                })
+            })
+        }));
+        for gone in before
+            .iter()
+            .filter(|known| !servers.iter().any(|kept| Rc::ptr_eq(kept, known)))
+        {
+            self.forget_kept(gone);
+        }
+        *self.declared.borrow_mut() = declared.clone();
+    }
+
+    /// The right to open one more connection; none if as many as may be are open.
+    pub(super) fn place(self: &Rc<Self>) -> Option<Place> {
+        if self.open.get() >= self.declared.borrow().pool.max_connections {
+            return None;
+        }
+        self.open.set(self.open.get() + 1);
+        self.counters.upstream_connections.add(1);
+        Some(Place { pool: self.clone() })
+    }
+
+    /// A kept connection to a server and since which tick it was kept: the one kept last.
+    #[inline]
+    pub(super) fn kept(&self, server: &Server) -> Option<(Link, u64)> {
+        let kept = server.kept.borrow_mut().pop_back()?;
+        self.idle.set(self.idle.get() - 1);
+        Some((kept.link, kept.since))
+    }
+
+    /// Makes room for a new connection by closing a kept one to another server.
+    pub(super) fn make_room(&self) -> bool {
+        let servers = self.servers.borrow();
+        let oldest = servers
+            .iter()
+            .find_map(|server| server.kept.borrow_mut().pop_front());
+        if oldest.is_some() {
+            self.idle.set(self.idle.get() - 1);
+        }
+        oldest.is_some()
+    }
+
+    /// Keeps a connection for a next request, or closes it if enough are kept.
+    #[inline]
+    pub(super) fn keep(&self, server: &Server, link: Link, now: u64) {
+        if self.idle.get() < self.declared.borrow().pool.max_idle {
+            link.deadline.clear();
+            server
+                .kept
+                .borrow_mut()
+                .push_back(Kept { link, since: now });
+            self.idle.set(self.idle.get() + 1);
+        }
+    }
+
+    fn sweep(&self, now: u64) {
+        let limit_ms = self.declared.borrow().pool.idle_timeout_ms;
+        let limit = u64::from(limit_ms) / crate::net::TICK.as_millis() as u64;
+        for server in self.servers.borrow().iter() {
+            let mut kept = server.kept.borrow_mut();
+            let before = kept.len();
+            kept.retain(|kept| {
+                let age = now.saturating_sub(kept.since);
+                // Once a second each is asked whether the server has closed it meanwhile.
+                age < limit && (age % 20 != 19 || kept.link.stream.is_quiet())
+            });
+            self.idle
+                .set(self.idle.get() - (before - kept.len()) as u32);
+        }
+    }
+
+    fn forget_kept(&self, server: &Server) {
+        let kept = std::mem::take(&mut *server.kept.borrow_mut());
+        self.idle.set(self.idle.get() - kept.len() as u32);
+    }
+}

@@ -1,0 +1,221 @@
+//! Serve: the whole story of a request, each step a room of the same name.
+//!
+//! read → understand → route → admit → pick → connect → forward → answer → record
+
+use std::rc::Rc;
+
+use super::accept::Connection;
+use super::admit::admit;
+use super::answer::{self, After};
+use super::core::Core;
+use super::fault::Refusal;
+use super::forward::{self, Plan};
+use super::local::{self, Local};
+use super::read::{Read, read};
+use super::record::{self, Entry};
+use super::rewrite::Outbound;
+use super::route::route;
+use super::understand::{Space, Understood, understand};
+use crate::epoch::Snapshot;
+use crate::table::{Action, Forward, Found};
+use crate::wire::head::{Slots, Version};
+
+/// What is to be done with a request.
+pub(super) enum Step {
+    /// Pass it on.
+    Forward(Plan),
+    /// Answer it from here.
+    Answer(Local),
+}
+
+/// Where a core composes text before it has its place; reused for every request.
+#[derive(Default)]
+pub(super) struct Scratch {
+    space: Space,
+    path: Vec<u8>,
+    pub(super) head: Vec<u8>,
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn serve(mut connection: Connection, core: Rc<Core>) {
+    let mut first = true;
+    while exchange(&mut connection, &core, first).await == After::KeepOpen {
+        first = false;
+    }
+}
+
+/// One request and its response.
+async fn exchange(connection: &mut Connection, core: &Core, first: bool) -> After {
+    let step = match read(connection, core, first).await {
+        Read::Step(step) => step,
+        Read::Refused(refusal) => return local::refuse(connection, core, refusal).await,
+        Read::Ended => return After::Close,
+    };
+    let mut entry = Entry::begin(core);
+    let after = match step {
+        Step::Answer(local) => local::answer(connection, core, local, &mut entry).await,
+        Step::Forward(plan) => forward::forward(connection, core, plan, &mut entry).await,
+    };
+    record::record(connection, &entry);
+    answer::part(connection, after).await
+}
+
+/// Everything between the last byte of a head and the first wait: understands the request, routes
+/// it, and composes what goes out. `None` while the head is not complete.
+pub(super) fn decide(connection: &mut Connection, core: &Core) -> Result<Option<Step>, Refusal> {
+    let Some(input) = connection.input.as_deref() else {
+        return Ok(None);
+    };
+    let snapshot = core.snapshot();
+    let mut slots = Slots::new();
+    let mut scratch = core.scratch.borrow_mut();
+    let Scratch {
+        space,
+        path,
+        head: composed,
+    } = &mut *scratch;
+    let Some(request) = understand(input.filled(), &mut slots, space, &snapshot.settings)? else {
+        return Ok(None);
+    };
+    core.counters.requests.add(1);
+    #[cfg(feature = "fault-points")]
+    super::fault_point::reach(&request);
+    composed.clear();
+    let length = request.head.length;
+    let step = if local::is_for_us(&request) {
+        Ok(Step::Answer(local::options(core, &request, composed)))
+    } else {
+        let found = route(&request, &snapshot.table);
+        record::begin(connection, core, &request, found.as_ref().ok());
+        found.and_then(|found| {
+            let snapshot: &Snapshot = &snapshot;
+            Routed {
+                connection,
+                core,
+                snapshot,
+                request: &request,
+                found: &found,
+            }
+            .take(path, composed)
+        })
+    };
+    let step = match step {
+        Ok(step) => step,
+        Err(refusal) => Step::Answer(local::refusal(core, &request, refusal, composed)),
+    };
+    drop((scratch, snapshot));
+    Ok(Some(finish(connection, length, step)))
+}
+
+/// Takes the head off the input, now that nothing points into it any more.
+fn finish(connection: &mut Connection, length: usize, mut step: Step) -> Step {
+    if let Some(input) = &mut connection.input {
+        input.advance(length);
+        match &mut step {
+            Step::Forward(plan) => plan.take_body_at_hand(input),
+            Step::Answer(local) => local.skip_body_at_hand(input),
+        }
+        if input.is_empty() && input.capacity() > super::core::HEAD_BUFFER {
+            connection.input = None;
+        } else if input.is_empty() {
+            input.reset(0);
+        }
+    }
+    step
+}
+
+/// A request that has found its route.
+struct Routed<'a, 'b, 's> {
+    connection: &'a Connection,
+    core: &'a Core,
+    snapshot: &'a Snapshot,
+    request: &'a Understood<'b, 's>,
+    found: &'a Found<'a>,
+}
+
+impl Routed<'_, '_, '_> {
+    /// Does what the route says.
+    fn take(&self, path: &mut Vec<u8>, composed: &mut Vec<u8>) -> Result<Step, Refusal> {
+        let Self {
+            core,
+            request,
+            found,
+            ..
+        } = *self;
+        match &found.route.action {
+            Action::Forward(to) => self.plan(to, path, composed).map(Step::Forward),
+            Action::Redirect(redirect) => {
+                path.clear();
+                path.extend_from_slice(b"Location: ");
+                let start = path.len();
+                redirect.location(&request.question(), &found.captures, path);
+                // Two slashes would make what follows a host (attack class 25).
+                while path.get(start..start + 2) == Some(b"//") {
+                    path.remove(start);
+                }
+                path.extend_from_slice(b"\r\n");
+                Ok(Step::Answer(local::redirect(
+                    core,
+                    request,
+                    redirect.status,
+                    path,
+                    composed,
+                )))
+            }
+            Action::Respond(respond) => Ok(Step::Answer(local::respond(
+                core, request, respond, composed,
+            ))),
+        }
+    }
+
+    fn plan(
+        &self,
+        to: &Forward,
+        path: &mut Vec<u8>,
+        composed: &mut Vec<u8>,
+    ) -> Result<Plan, Refusal> {
+        let Self {
+            connection,
+            core,
+            snapshot,
+            request,
+            found,
+        } = *self;
+        let settings = &snapshot.settings;
+        let most = to.max_body_bytes.unwrap_or(settings.limits.max_body_bytes);
+        admit(&request.head, most)?;
+        let declared = snapshot.table.upstream(to.upstream).ok_or(UPSTREAM_GONE)?;
+        let outbound = Outbound {
+            request,
+            found,
+            to,
+            settings,
+            upstream: &declared.name,
+            client: &connection.forwarding,
+            trusted: connection.trusted,
+        };
+        outbound.compose(path, composed);
+        let upgrade = outbound.upgrade().is_some();
+        let pool = core.pools.of(declared);
+        Ok(Plan::new(
+            core,
+            pool,
+            to,
+            settings,
+            &request.head,
+            composed,
+            upgrade,
+        ))
+    }
+}
+
+const UPSTREAM_GONE: Refusal = Refusal {
+    status: 503,
+    reason: "no_server",
+    sentence: "the upstream of the route is gone",
+};
+
+/// Whether a client of this version understands interim responses and the chunked coding.
+pub(super) fn is_modern(version: Version) -> bool {
+    version == Version::Http11
+}

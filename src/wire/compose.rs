@@ -1,0 +1,308 @@
+//! Heads that we send. Nothing is forwarded raw: each line is written anew from what was
+//! understood.
+
+use super::field::{self, Field, Name};
+use super::head::{Body, Request, Response, Version};
+
+/// The name under which Ringway appears in `Via` and `Proxy-Status`.
+pub const PSEUDONYM: &str = "ringway";
+
+/// The version in `Via` is the one in which the message came (RFC 9110 §7.6.3).
+fn via(version: Version) -> &'static [u8] {
+    match version {
+        Version::Http10 => b"Via: 1.0 ringway\r\n",
+        Version::Http11 => b"Via: 1.1 ringway\r\n",
+    }
+}
+
+/// What the head that goes to the origin says beside what the client said.
+pub struct RequestPlan<'a> {
+    /// The path to ask for, in normal form.
+    pub path: &'a [u8],
+    /// The host and port asked for.
+    pub host: &'a [u8],
+    /// The query, without `?`.
+    pub query: Option<&'a [u8]>,
+    /// Who asks.
+    pub client: &'a Forwarding,
+    /// Whether the client's own forwarding fields are believed.
+    pub trusted: bool,
+    /// The protocol to switch to.
+    pub upgrade: Option<&'a [u8]>,
+    /// Whether fields with an underscore in the name are left out.
+    pub drop_underscores: bool,
+    /// Whether the origin may send trailers that somebody reads.
+    pub wants_trailers: bool,
+}
+
+/// Ready-made text about one client, made once per connection.
+#[derive(Debug)]
+pub struct Forwarding {
+    address: Box<[u8]>,
+    node: Box<[u8]>,
+}
+
+impl Forwarding {
+    /// For a client at this address.
+    pub fn of(address: std::net::IpAddr) -> Self {
+        let node = match address {
+            std::net::IpAddr::V4(v4) => format!("for={v4}"),
+            std::net::IpAddr::V6(v6) => format!("for=\"[{v6}]\""),
+        };
+        Self {
+            address: address.to_string().into_bytes().into(),
+            node: node.into_bytes().into(),
+        }
+    }
+
+    /// The address as text.
+    pub fn address(&self) -> &[u8] {
+        &self.address
+    }
+}
+
+/// Writes the request head for the origin.
+pub fn request(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<u8>) {
+    put(out, &[head.method.as_bytes(), b" ", plan.path]);
+    if let Some(query) = plan.query {
+        put(out, &[b"?", query]);
+    }
+    put(out, &[b" HTTP/1.1\r\nHost: ", plan.host, b"\r\n"]);
+    for field in head.fields {
+        let name = Name::of(field.name);
+        if goes_on(field, name, head.fields, head.connection.names_fields)
+            && !is_rewritten(name)
+            && !(plan.drop_underscores && name == Name::Other && field.name.contains('_'))
+        {
+            put_field(out, field.name.as_bytes(), field.value);
+        }
+    }
+    put_length(out, head.body);
+    if head.expects_continue {
+        out.extend_from_slice(b"Expect: 100-continue\r\n");
+    }
+    if plan.wants_trailers {
+        out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n");
+    }
+    put_forwarding(head, plan, out);
+    out.extend_from_slice(via(head.version));
+    if let Some(protocol) = plan.upgrade {
+        put(
+            out,
+            &[b"Connection: upgrade\r\nUpgrade: ", protocol, b"\r\n"],
+        );
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What the head that goes to the client says beside what the origin said.
+pub struct ResponsePlan<'a> {
+    /// How the body ends on the client's side.
+    pub body: Body,
+    /// The date, for an origin that sent none (RFC 9110 §6.6.1).
+    pub date: &'a [u8],
+    /// What is said about the connection.
+    pub connection: Persistence,
+    /// The protocol switched to, on a 101.
+    pub upgrade: Option<&'a [u8]>,
+}
+
+/// What a response says about the connection that it comes on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Persistence {
+    /// Nothing: it stays open, as HTTP/1.1 has it.
+    Implied,
+    /// `keep-alive`, for a client of HTTP/1.0 that asked for it.
+    KeepAlive,
+    /// `close`.
+    Close,
+}
+
+/// Writes the response head for the client.
+pub fn response(head: &Response<'_, '_>, plan: &ResponsePlan<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    put_status(out, head.status);
+    put(out, &[b" ", head.reason.as_bytes(), b"\r\n"]);
+    for field in head.fields {
+        let name = Name::of(field.name);
+        if goes_on(field, name, head.fields, head.connection.names_fields) {
+            put_field(out, field.name.as_bytes(), field.value);
+        }
+    }
+    if !head.has_date && head.status >= 200 {
+        put(out, &[b"Date: ", plan.date, b"\r\n"]);
+    }
+    if plan.body == Body::None {
+        put_length_without_body(out, head);
+    } else {
+        put_length(out, plan.body);
+    }
+    out.extend_from_slice(via(head.version));
+    match (plan.connection, plan.upgrade) {
+        (_, Some(protocol)) => {
+            put(
+                out,
+                &[b"Connection: upgrade\r\nUpgrade: ", protocol, b"\r\n"],
+            );
+        }
+        (Persistence::Close, None) => out.extend_from_slice(b"Connection: close\r\n"),
+        (Persistence::KeepAlive, None) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        (Persistence::Implied, None) => {}
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// A response without body still says how long it would be: for HEAD and 304, what the origin said;
+/// else 0, where that is allowed (RFC 9110 §8.6).
+fn put_length_without_body(out: &mut Vec<u8>, head: &Response<'_, '_>) {
+    let may_have_length = head.status >= 200 && head.status != 204;
+    match head.content_length {
+        Some(length) if may_have_length => put_length(out, Body::Length(length)),
+        None if may_have_length && head.has_transfer_encoding => put_length(out, Body::Chunked),
+        _ => {}
+    }
+}
+
+/// Whether a field goes on to the next hop (RFC 9110 §7.6.1).
+#[inline]
+fn goes_on(field: &Field<'_>, name: Name, all: &[Field<'_>], names_fields: bool) -> bool {
+    let ends_here = name.is_for_this_hop();
+    !(ends_here || names_fields && is_named_by_connection(field.name, all))
+}
+
+#[cold]
+fn is_named_by_connection(name: &str, all: &[Field<'_>]) -> bool {
+    field::may_be_named_by_connection(name)
+        && all
+            .iter()
+            .filter(|field| Name::of(field.name) == Name::Connection)
+            .flat_map(|field| field::elements(field.value))
+            .any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
+}
+
+/// Request fields that are written from what was understood, not copied.
+fn is_rewritten(name: Name) -> bool {
+    matches!(
+        name,
+        Name::Host
+            | Name::Expect
+            | Name::Forwarded
+            | Name::MaxForwards
+            | Name::XForwardedFor
+            | Name::XForwardedHost
+            | Name::XForwardedProto
+            | Name::XRealIp
+    )
+}
+
+/// The fields that say who asks: those of a trusted peer are carried on, of others replaced.
+fn put_forwarding(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<u8>) {
+    let client = plan.client;
+    out.extend_from_slice(b"X-Forwarded-For: ");
+    if plan.trusted {
+        put_list(out, head.fields, Name::XForwardedFor);
+    }
+    put(out, &[&client.address, b"\r\n"]);
+    if !(plan.trusted && carry(out, head.fields, Name::XForwardedProto)) {
+        out.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
+    }
+    if !(plan.trusted && carry(out, head.fields, Name::XForwardedHost)) {
+        put(out, &[b"X-Forwarded-Host: ", plan.host, b"\r\n"]);
+    }
+    if !(plan.trusted && carry(out, head.fields, Name::XRealIp)) {
+        put(out, &[b"X-Real-IP: ", &client.address, b"\r\n"]);
+    }
+    out.extend_from_slice(b"Forwarded: ");
+    if plan.trusted {
+        put_list(out, head.fields, Name::Forwarded);
+    }
+    put(
+        out,
+        &[&client.node, b";host=\"", plan.host, b"\";proto=http\r\n"],
+    );
+    put_max_forwards(head, out);
+}
+
+/// `Max-Forwards` counts hops for OPTIONS and TRACE; elsewhere it means nothing (RFC 9110 §7.6.2).
+fn put_max_forwards(head: &Request<'_, '_>, out: &mut Vec<u8>) {
+    let counts = matches!(head.method, "OPTIONS" | "TRACE");
+    for field in head
+        .fields
+        .iter()
+        .filter(|field| Name::of(field.name) == Name::MaxForwards)
+    {
+        match field::content_length(field.value) {
+            Some(hops) if counts => {
+                out.extend_from_slice(b"Max-Forwards: ");
+                put_decimal(out, hops.saturating_sub(1));
+                out.extend_from_slice(b"\r\n");
+            }
+            _ => put_field(out, field.name.as_bytes(), field.value),
+        }
+    }
+}
+
+/// Writes all values of a field in front of our own, as one list.
+fn put_list(out: &mut Vec<u8>, fields: &[Field<'_>], wanted: Name) {
+    for field in fields.iter().filter(|field| Name::of(field.name) == wanted) {
+        if !field.value.is_empty() {
+            put(out, &[field.value, b", "]);
+        }
+    }
+}
+
+/// Copies the lines of a field; says whether there was one.
+fn carry(out: &mut Vec<u8>, fields: &[Field<'_>], wanted: Name) -> bool {
+    let mut found = false;
+    for field in fields.iter().filter(|field| Name::of(field.name) == wanted) {
+        put_field(out, field.name.as_bytes(), field.value);
+        found = true;
+    }
+    found
+}
+
+fn put_length(out: &mut Vec<u8>, body: Body) {
+    match body {
+        Body::None | Body::UntilClose => {}
+        Body::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        Body::Length(length) => {
+            out.extend_from_slice(b"Content-Length: ");
+            put_decimal(out, length);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+/// Writes one field line.
+#[inline]
+pub fn put_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    put(out, &[name, b": ", value, b"\r\n"]);
+}
+
+/// Writes a number in decimal digits.
+pub fn put_decimal(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[start..]);
+}
+
+fn put_status(out: &mut Vec<u8>, status: u16) {
+    put_decimal(out, u64::from(status));
+}
+
+#[inline]
+fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
+    let total = parts.iter().map(|part| part.len()).sum();
+    out.reserve(total);
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+}

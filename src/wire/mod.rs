@@ -1,0 +1,15 @@
+//! Byte formats: what HTTP/1.1 looks like on the wire, without sockets and without a runtime.
+//!
+//! Every parser here takes bytes and returns slices of them, a typed fault, or "more bytes are
+//! needed". Nothing blocks, nothing allocates once warm, and no input may cause a panic: these
+//! files are the first to see what a stranger sends.
+
+#![forbid(unsafe_code)]
+
+pub mod authority;
+pub mod chunk;
+pub mod compose;
+pub mod field;
+pub mod head;
+pub mod path;
+pub mod trailer;

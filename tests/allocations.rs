@@ -1,0 +1,139 @@
+//! A request on a kept-alive connection allocates nothing once the core is warm.
+
+#![allow(missing_docs)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
+
+use ringway::boot;
+use ringway::model::{self, Format};
+use ringway::net::DriverChoice;
+
+/// Counts what threads allocate that have not said they are the test's own.
+struct Counting;
+
+static COUNTING: AtomicBool = AtomicBool::new(false);
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static OURS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+fn count() {
+    if COUNTING.load(Ordering::Relaxed) && !OURS.try_with(std::cell::Cell::get).unwrap_or(true) {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: every call goes to the system's allocator with what it was called with.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: passed on.
+        unsafe { System.realloc(at, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: passed on.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const WARM_UP: usize = 200;
+const REQUESTS: usize = 5_000;
+const REQUEST: &[u8] = b"GET /a/b%41?c=d HTTP/1.1\r\nHost: example.org\r\nUser-Agent: test\r\n\
+    Accept: */*\r\nCookie: a=b\r\n\r\n";
+const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 1024\r\nServer: test\r\n\r\n";
+
+/// Answers every request with 1 KiB, without allocating.
+fn origin(listener: &TcpListener) {
+    for stream in listener.incoming() {
+        let mut stream = stream.unwrap();
+        std::thread::spawn(move || {
+            OURS.set(true);
+            let mut answer = RESPONSE.to_vec();
+            answer.extend_from_slice(&[b'x'; 1024]);
+            let mut buffer = [0; 4096];
+            while stream.read(&mut buffer).is_ok_and(|count| count > 0) {
+                stream.write_all(&answer).unwrap();
+            }
+        });
+    }
+}
+
+fn exchange(client: &mut TcpStream, buffer: &mut [u8]) {
+    client.write_all(REQUEST).unwrap();
+    let mut filled = 0;
+    let end = loop {
+        filled += client.read(&mut buffer[filled..]).unwrap();
+        let head = buffer[..filled]
+            .windows(4)
+            .position(|part| part == b"\r\n\r\n");
+        if let Some(head) = head {
+            break head + 4 + 1024;
+        }
+    };
+    assert!(buffer.starts_with(b"HTTP/1.1 200 OK"));
+    while filled < end {
+        filled += client.read(&mut buffer[filled..]).unwrap();
+    }
+    assert_eq!(filled, end);
+}
+
+fn proxy(choice: DriverChoice, origin: SocketAddr) -> SocketAddr {
+    let (ready, listening) = mpsc::channel();
+    let text = format!(
+        "listeners: [{{address: 127.0.0.1, port: 0}}]
+workers: 1
+upstreams: [{{name: o, servers: [{{address: 127.0.0.1, port: {}}}]}}]
+routes: [{{path_prefix: /a/, upstream: o, rewrite_pattern: /a/, rewrite_replacement: /}}]
+",
+        origin.port()
+    );
+    let config = model::read(&text, Format::Yaml, "test").unwrap().config;
+    std::thread::spawn(move || {
+        boot::run(config, choice, move |addresses| {
+            ready.send(addresses[0]).unwrap()
+        })
+        .unwrap();
+    });
+    listening.recv().unwrap()
+}
+
+#[test]
+fn a_warm_request_allocates_nothing() {
+    OURS.set(true);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        OURS.set(true);
+        origin(&listener);
+    });
+    for choice in [DriverChoice::IoUring, DriverChoice::Epoll] {
+        let mut client = TcpStream::connect(proxy(choice, address)).unwrap();
+        let mut buffer = vec![0; 8192];
+        (0..WARM_UP).for_each(|_| exchange(&mut client, &mut buffer));
+        ALLOCATIONS.store(0, Ordering::Relaxed);
+        COUNTING.store(true, Ordering::Relaxed);
+        (0..REQUESTS).for_each(|_| exchange(&mut client, &mut buffer));
+        COUNTING.store(false, Ordering::Relaxed);
+        // Once a second the core writes the date anew: that is the clock's, not a request's.
+        let allocations = ALLOCATIONS.load(Ordering::Relaxed);
+        assert!(
+            allocations < 50,
+            "{allocations} allocations in {REQUESTS} requests ({choice:?})"
+        );
+    }
+}
