@@ -1,7 +1,9 @@
 //! The control plane: one pinned thread that alone may change anything.
 
 mod discover;
+pub mod entity;
 mod status;
+pub mod store;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -34,6 +34,8 @@ pub struct Config {
     pub admin: Admin,
     /// Resolving the names of servers; done on the admin core.
     pub dns: Dns,
+    /// Where routes and upstreams are kept.
+    pub store: StoreConfig,
     /// Groups of servers that routes forward to.
     pub upstreams: Vec<Upstream>,
     /// Which requests go where.
@@ -295,4 +297,27 @@ impl Default for Dns {
             max_ttl_ms: defaults::dns_max_ttl_ms(),
         }
     }
+}
+
+/// Where routes and upstreams are kept.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreConfig {
+    /// The configuration file itself, or a database.
+    pub kind: StoreKind,
+    /// The file of the database; required when embedded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub path: Option<PathBuf>,
+}
+
+/// The kinds of stores.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreKind {
+    /// The configuration file, which is written back.
+    #[default]
+    File,
+    /// A database of its own, for large tables; the configuration file seeds it once.
+    Embedded,
 }
