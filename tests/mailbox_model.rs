@@ -32,83 +32,81 @@ mod net {
     }
 }
 
-mod epoch {
-    #[path = "../../src/epoch/mailbox.rs"]
-    #[allow(dead_code, reason = "orders have no part in the model")]
-    pub mod mailbox;
+#[path = "../src/epoch/mailbox.rs"]
+#[allow(dead_code, reason = "orders have no part in the model")]
+mod mailbox;
 
-    pub mod snapshot {
-        #[derive(Debug)]
-        pub struct Snapshot {
-            pub epoch: u64,
+mod snapshot {
+    #[derive(Debug)]
+    pub struct Snapshot {
+        pub epoch: u64,
+    }
+}
+
+mod sync {
+    use std::collections::VecDeque;
+    use std::sync::Arc;
+
+    pub use loom::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+    /// One pointer that is read and written whole, as the real one is.
+    pub struct ArcSwap<T>(loom::sync::Mutex<Arc<T>>);
+
+    impl<T> ArcSwap<T> {
+        pub fn new(first: Arc<T>) -> Self {
+            Self(loom::sync::Mutex::new(first))
+        }
+
+        pub fn store(&self, next: Arc<T>) {
+            *self.0.lock().unwrap() = next;
+        }
+
+        pub fn load_full(&self) -> Arc<T> {
+            self.0.lock().unwrap().clone()
         }
     }
 
-    pub mod sync {
-        use std::collections::VecDeque;
-        use std::sync::Arc;
+    struct Channel<T> {
+        queue: loom::sync::Mutex<VecDeque<T>>,
+        places: usize,
+    }
 
-        pub use loom::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+    pub struct Sender<T>(Arc<Channel<T>>);
+    pub struct Receiver<T>(Arc<Channel<T>>);
 
-        /// One pointer that is read and written whole, as the real one is.
-        pub struct ArcSwap<T>(loom::sync::Mutex<Arc<T>>);
-
-        impl<T> ArcSwap<T> {
-            pub fn new(first: Arc<T>) -> Self {
-                Self(loom::sync::Mutex::new(first))
-            }
-
-            pub fn store(&self, next: Arc<T>) {
-                *self.0.lock().unwrap() = next;
-            }
-
-            pub fn load_full(&self) -> Arc<T> {
-                self.0.lock().unwrap().clone()
-            }
+    impl<T> Clone for Sender<T> {
+        fn clone(&self) -> Self {
+            Self(self.0.clone())
         }
+    }
 
-        struct Channel<T> {
-            queue: loom::sync::Mutex<VecDeque<T>>,
-            places: usize,
+    pub fn bounded<T>(places: usize) -> (Sender<T>, Receiver<T>) {
+        let queue = loom::sync::Mutex::default();
+        let channel = Arc::new(Channel { queue, places });
+        (Sender(channel.clone()), Receiver(channel))
+    }
+
+    impl<T> Sender<T> {
+        pub fn try_send(&self, thing: T) -> Result<(), T> {
+            let mut queue = self.0.queue.lock().unwrap();
+            assert!(queue.len() < self.0.places, "there is always room");
+            queue.push_back(thing);
+            Ok(())
         }
+    }
 
-        pub struct Sender<T>(Arc<Channel<T>>);
-        pub struct Receiver<T>(Arc<Channel<T>>);
-
-        impl<T> Clone for Sender<T> {
-            fn clone(&self) -> Self {
-                Self(self.0.clone())
-            }
-        }
-
-        pub fn bounded<T>(places: usize) -> (Sender<T>, Receiver<T>) {
-            let queue = loom::sync::Mutex::default();
-            let channel = Arc::new(Channel { queue, places });
-            (Sender(channel.clone()), Receiver(channel))
-        }
-
-        impl<T> Sender<T> {
-            pub fn try_send(&self, thing: T) -> Result<(), T> {
-                let mut queue = self.0.queue.lock().unwrap();
-                assert!(queue.len() < self.0.places, "there is always room");
-                queue.push_back(thing);
-                Ok(())
-            }
-        }
-
-        impl<T> Receiver<T> {
-            pub fn try_iter(&self) -> impl Iterator<Item = T> {
-                std::mem::take(&mut *self.0.queue.lock().unwrap()).into_iter()
-            }
+    impl<T> Receiver<T> {
+        pub fn try_iter(&self) -> impl Iterator<Item = T> {
+            std::mem::take(&mut *self.0.queue.lock().unwrap()).into_iter()
         }
     }
 }
 
 use std::sync::{Arc, Mutex};
 
-use epoch::mailbox::{Mailbox, Publisher};
-use epoch::snapshot::Snapshot;
+use mailbox::{Mailbox, Publisher};
 use net::Bell;
+use snapshot::Snapshot;
 
 const CORES: usize = 2;
 const LAST: u64 = 3;

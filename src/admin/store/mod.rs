@@ -8,6 +8,8 @@ mod embedded;
 mod error;
 mod file;
 mod replace;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,9 +17,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use self::document::Document;
-use self::embedded::EmbeddedStore;
+pub use self::embedded::EmbeddedStore;
 pub use self::error::StoreError;
-use self::file::FileStore;
+pub use self::file::FileStore;
 use super::entity::{Entity, EntityChange, Kind};
 use crate::model::config::StoreKind;
 use crate::model::{self, Config};
