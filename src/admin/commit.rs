@@ -317,7 +317,10 @@ impl Stage<'_> {
                 if from_client {
                     self.refuse_twin(&id, &value, &route)?;
                 }
-                Change::PutRoute { route, age }
+                Change::PutRoute {
+                    route: route.into(),
+                    age,
+                }
             }
             Kind::Upstream => {
                 let upstream = model::check_upstream(&value)?;

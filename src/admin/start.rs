@@ -139,7 +139,7 @@ fn changes(entities: &[Entity]) -> Result<Vec<Change>, AdminError> {
                     serde_json::from_value(value).map_err(stored("route"))?;
                 route.id = Some(entity.id.clone());
                 Change::PutRoute {
-                    route,
+                    route: route.into(),
                     age: entity.age,
                 }
             }
