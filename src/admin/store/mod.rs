@@ -1,7 +1,8 @@
 //! Where the entities outlive the process: the configuration file, or an embedded database.
 //!
 //! A commit is all or nothing, and on the disk when it returns. Everything here blocks; the commit
-//! pipeline calls it where that hurts nobody. Decisions and their reasons: `docs/decisions/store.md`.
+//! pipeline calls it where that hurts nobody. Decisions and their reasons stand in
+//! `docs/decisions/store.md`.
 
 mod document;
 mod embedded;
