@@ -12,6 +12,7 @@ use super::audit::Audit;
 use super::commit::{Done, Refusal, Write, Writer};
 use super::guard::Guard;
 use super::history::History;
+use super::names::Failed;
 use super::publish::InForce;
 use super::reload::Reloaded;
 use super::state::State;
@@ -29,6 +30,8 @@ pub(super) struct Core {
     pub(super) guard: RefCell<Guard>,
     pub(super) publisher: Publisher,
     pub(super) in_force: InForce,
+    /// The server names that could not be resolved.
+    pub(super) failed: Rc<Failed>,
     /// The newest epoch, for those who wait for the next one.
     pub(super) newest: watch::Sender<u64>,
     pub(super) queue: mpsc::Sender<Message>,

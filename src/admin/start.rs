@@ -201,6 +201,7 @@ pub(super) fn start(control: Control) -> io::Result<Started> {
         guard: RefCell::new(guard),
         publisher,
         in_force: InForce::new(),
+        failed: Rc::default(),
         queue,
         audit,
         counters,
