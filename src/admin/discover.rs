@@ -1,12 +1,14 @@
 //! Discover: resolves the names of servers and follows them as their TTL says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use hickory_resolver::TokioResolver;
 use tokio::task::JoinSet;
 
+use super::names::Failed;
 use crate::model::config::Dns;
 use crate::table::{Change, Table};
 
@@ -17,8 +19,10 @@ const FIRST_WITHIN: Duration = Duration::from_secs(3);
 pub(super) struct Discovery {
     resolver: Option<TokioResolver>,
     limits: Dns,
+    followed: BTreeSet<String>,
     known: BTreeMap<String, Vec<IpAddr>>,
     asking: JoinSet<Answer>,
+    failed: Rc<Failed>,
 }
 
 struct Answer {
@@ -29,7 +33,7 @@ struct Answer {
 }
 
 impl Discovery {
-    pub(super) fn of(limits: &Dns) -> Self {
+    pub(super) fn of(limits: &Dns, failed: Rc<Failed>) -> Self {
         let builder = TokioResolver::builder_tokio();
         let resolver = builder.and_then(|builder| builder.build());
         if let Err(error) = &resolver {
@@ -38,21 +42,17 @@ impl Discovery {
         Self {
             resolver: resolver.ok(),
             limits: *limits,
+            followed: BTreeSet::new(),
             known: BTreeMap::new(),
             asking: JoinSet::new(),
+            failed,
         }
     }
 
     /// Asks for every name in the table; gives what is known within a few seconds.
     pub(super) async fn first(&mut self, table: &Table) -> Vec<Change> {
-        let names: Vec<String> = table
-            .server_names()
-            .map(|(name, _)| name.to_owned())
-            .collect();
-        let count = names.len();
-        names
-            .into_iter()
-            .for_each(|name| self.ask(name, Duration::ZERO));
+        self.follow(table);
+        let count = self.followed.len();
         let mut changes = Vec::new();
         let all = async {
             while changes.len() < count {
@@ -65,6 +65,30 @@ impl Discovery {
         changes
     }
 
+    /// Follows the names that are in `table`, and no others. Gives what is known of names that the
+    /// table knows nothing of: it forgets them when no upstream uses them.
+    pub(super) fn follow(&mut self, table: &Table) -> Vec<Change> {
+        let mut followed = BTreeSet::new();
+        let mut changes = Vec::new();
+        for (name, addresses) in table.server_names() {
+            followed.insert(name.to_owned());
+            if !self.followed.contains(name) {
+                self.ask(name.to_owned(), Duration::ZERO);
+            } else if addresses.is_empty()
+                && let Some(known) = self.known.get(name).filter(|known| !known.is_empty())
+            {
+                changes.push(Change::Resolve {
+                    name: name.to_owned(),
+                    addresses: known.clone(),
+                });
+            }
+        }
+        self.known.retain(|name, _| followed.contains(name));
+        self.failed.keep(&followed);
+        self.followed = followed;
+        changes
+    }
+
     /// Waits for the next change of addresses.
     pub(super) async fn next(&mut self) -> Change {
         loop {
@@ -73,8 +97,12 @@ impl Discovery {
                 continue;
             };
             let Ok(answer) = answered else { continue };
+            if !self.followed.contains(&answer.name) {
+                continue;
+            }
             let wait = answer.valid_until.saturating_duration_since(Instant::now());
             self.ask(answer.name.clone(), wait);
+            self.failed.note(&answer.name, answer.addresses.is_none());
             match answer.addresses {
                 Some(addresses) if self.known.get(&answer.name) != Some(&addresses) => {
                     self.known.insert(answer.name.clone(), addresses.clone());
@@ -90,6 +118,7 @@ impl Discovery {
 
     fn ask(&mut self, name: String, wait: Duration) {
         let Some(resolver) = self.resolver.clone() else {
+            self.failed.note(&name, true);
             return;
         };
         let least = Duration::from_millis(self.limits.min_ttl_ms);

@@ -1,39 +1,62 @@
 //! The control plane: one pinned thread that alone may change anything.
+//!
+//! A change takes one way, in whatever dialect it came: `listener` → `guard` (who may come in) →
+//! `dialect` (what is meant) → `commit` (is it right) → `writer` (make it durable, give it an
+//! epoch) → `publish` (until every core works by it) → the answer. What is in force is in `state`;
+//! `history`, `watch` and `audit` tell what was changed.
 
+mod amend;
+mod audit;
+mod clock;
+mod commit;
+mod condition;
+mod core;
+mod deny;
+mod dialect;
 mod discover;
+pub mod entity;
+mod epochs;
+mod explain;
+mod guard;
+mod history;
+mod listener;
+mod metrics;
+mod names;
+mod payload;
+mod problem;
+mod publish;
+mod rate;
+mod reload;
+mod request;
+mod signals;
+mod stage;
+mod stall;
+mod start;
+mod state;
 mod status;
+pub mod store;
+mod watch;
+mod writer;
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Notify;
-
+use self::core::{Core, Message};
 use self::discover::Discovery;
+pub use self::guard::KeyError;
+pub use self::publish::Acknowledged;
+use self::signals::{Asked, Signals};
+pub use self::start::{AdminError, Prepared, prepare};
 use crate::epoch::counters::Counters;
-use crate::epoch::{Order, Publisher, Settings, Snapshot};
-use crate::model::Config;
-use crate::table::{Change, CompileError};
+use crate::epoch::{Order, Publisher};
 
-/// Rings whenever a core has acknowledged an epoch.
-#[derive(Debug, Default)]
-pub struct Acknowledged(Notify);
-
-impl Acknowledged {
-    /// Called on a core's thread: never blocks.
-    pub fn notify(&self) {
-        self.0.notify_one();
-    }
-}
-
-/// Everything that the admin core holds.
+/// Everything that the admin core is given.
 #[derive(Debug)]
 pub struct Control {
-    /// What was declared.
-    pub config: Config,
-    /// The newest epoch.
-    pub snapshot: Arc<Snapshot>,
+    /// What it has itself: the configuration, the store, the first epoch, its socket.
+    pub prepared: Prepared,
     /// The way to the cores.
     pub publisher: Publisher,
     /// Their way back.
@@ -48,6 +71,17 @@ pub struct Control {
     pub listening: Vec<SocketAddr>,
 }
 
+/// Where Ringway listens.
+#[derive(Debug)]
+pub struct Listening {
+    /// For clients, one address for each listener.
+    pub clients: Vec<SocketAddr>,
+    /// For operators, if the admin API is served.
+    pub admin: Option<SocketAddr>,
+}
+
+/// How long the start waits for the cores.
+const START_WITHIN: Duration = Duration::from_secs(60);
 /// How often a drain looks whether all is done.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 /// How long after the end of a drain a core may take to stop.
@@ -57,7 +91,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// If the runtime or the signals cannot be had.
-pub fn run(control: Control, ready: impl FnOnce(&[SocketAddr]) + 'static) -> std::io::Result<()> {
+pub fn run(control: Control, ready: impl FnOnce(&Listening) + 'static) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -66,125 +100,77 @@ pub fn run(control: Control, ready: impl FnOnce(&[SocketAddr]) + 'static) -> std
 }
 
 impl Control {
-    async fn serve(mut self, ready: impl FnOnce(&[SocketAddr])) -> std::io::Result<()> {
+    async fn serve(self, ready: impl FnOnce(&Listening)) -> std::io::Result<()> {
         let mut signals = Signals::new()?;
-        let mut discovery = Discovery::of(&self.config.dns);
-        for change in discovery.first(&self.snapshot.table).await {
-            self.apply(&[change]);
+        let start::Started { core, admin } = start::start(self)?;
+        let mut discovery = Discovery::of(&core.state.borrow().config.dns, core.failed.clone());
+        let table = core.state.borrow().snapshot.table.clone();
+        for change in discovery.first(&table).await {
+            let _ = core.queue.send(Message::Resolve(change)).await;
         }
-        self.in_force(1).await;
-        for address in &self.listening {
+        drop(table);
+        let mut newest = core.newest.subscribe();
+        core.in_force.wait(core.epoch(), START_WITHIN).await;
+        for address in &core.listening {
             tracing::info!(message = "listening", %address);
         }
-        tracing::info!(
-            message = "ready",
-            driver = self.driver,
-            workers = self.cores.len(),
-            routes = self.snapshot.table.route_count(),
-            upstreams = self.snapshot.table.upstream_count(),
-        );
-        ready(&self.listening);
+        if let Some(address) = admin {
+            tracing::info!(message = "admin listening", %address);
+        }
+        let (routes, upstreams) = {
+            let state = core.state.borrow();
+            (state.routes.len(), state.upstreams.len())
+        };
+        let (driver, workers) = (core.driver, core.cores.len());
+        tracing::info!(message = "ready", driver, workers, routes, upstreams);
+        ready(&Listening {
+            clients: core.listening.clone(),
+            admin,
+        });
         loop {
             tokio::select! {
                 asked = signals.next() => match asked {
                     Asked::Stop => break,
-                    Asked::Status => self.log_status("status"),
+                    Asked::Status => status::log(&core, "status"),
+                    Asked::Reload => signals::reload(&core),
                 },
-                change = discovery.next() => self.apply(&[change]),
+                change = discovery.next() => {
+                    let _ = core.queue.send(Message::Resolve(change)).await;
+                }
+                _ = newest.changed() => {
+                    let table = core.state.borrow().snapshot.table.clone();
+                    for change in discovery.follow(&table) {
+                        let _ = core.queue.send(Message::Resolve(change)).await;
+                    }
+                }
             }
         }
-        self.drain(&mut signals).await;
-        self.log_status("stopped");
+        drain(&core, &mut signals).await;
+        status::log(&core, "stopped");
         Ok(())
     }
-
-    /// Makes the next epoch of the present one and puts it before the cores.
-    fn apply(&mut self, changes: &[Change]) {
-        match self.next(changes) {
-            Ok(next) => {
-                self.publisher.publish(&next);
-                self.snapshot = next;
-            }
-            Err(error) => tracing::error!(message = "a change could not be made", %error),
-        }
-    }
-
-    fn next(&self, changes: &[Change]) -> Result<Arc<Snapshot>, CompileError> {
-        Ok(Arc::new(Snapshot {
-            epoch: self.snapshot.epoch + 1,
-            table: self.snapshot.table.change(changes)?,
-            settings: Settings::of(&self.config),
-        }))
-    }
-
-    /// Waits until every core works by `epoch` or a later one.
-    async fn in_force(&self, epoch: u64) {
-        while !self.publisher.is_in_force(epoch) {
-            self.acknowledged.0.notified().await;
-        }
-    }
-
-    async fn drain(&self, signals: &mut Signals) {
-        tracing::info!(message = "draining");
-        self.publisher.order(Order::Drain);
-        let limit = Duration::from_millis(self.config.timeouts.drain_ms);
-        let done = async {
-            while self.counters.iter().any(|core| core.connections.get() > 0) {
-                tokio::time::sleep(DRAIN_LOOK).await;
-            }
-        };
-        tokio::select! {
-            () = done => {}
-            () = tokio::time::sleep(limit) => {
-                tracing::warn!(message = "drain_ms is over; the connections left are closed");
-            }
-            () = signals.again() => {
-                tracing::warn!(message = "told to stop again; the connections left are closed");
-            }
-        }
-        self.publisher.order(Order::Stop);
-        let gone = async {
-            while self.counters.iter().any(|core| core.connections.get() > 0) {
-                tokio::time::sleep(DRAIN_LOOK).await;
-            }
-        };
-        let _ = tokio::time::timeout(STOP_WITHIN, gone).await;
-    }
 }
 
-/// What a signal asks for.
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Asked {
-    Stop,
-    Status,
-}
-
-/// The signals that the admin core listens to.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    status: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            status: signal(SignalKind::user_defined1())?,
-        })
-    }
-
-    async fn next(&mut self) -> Asked {
-        tokio::select! {
-            _ = self.terminate.recv() => Asked::Stop,
-            _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.status.recv() => Asked::Status,
+async fn drain(core: &Rc<Core>, signals: &mut Signals) {
+    tracing::info!(message = "draining");
+    core.stopping.set(true);
+    core.publisher.order(Order::Drain);
+    let limit = Duration::from_millis(core.state.borrow().config.timeouts.drain_ms);
+    tokio::select! {
+        () = all_closed(core) => {}
+        () = tokio::time::sleep(limit) => {
+            tracing::warn!(message = "drain_ms is over; the connections left are closed");
+        }
+        () = signals.again() => {
+            tracing::warn!(message = "told to stop again; the connections left are closed");
         }
     }
+    core.publisher.order(Order::Stop);
+    let _ = tokio::time::timeout(STOP_WITHIN, all_closed(core)).await;
+}
 
-    /// Waits for another word to stop.
-    async fn again(&mut self) {
-        while self.next().await != Asked::Stop {}
+async fn all_closed(core: &Core) {
+    while core.counters.iter().any(|core| core.connections.get() > 0) {
+        tokio::time::sleep(DRAIN_LOOK).await;
     }
 }

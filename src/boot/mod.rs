@@ -5,7 +5,7 @@ mod log;
 mod report;
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -13,19 +13,21 @@ use thiserror::Error;
 
 use self::cores::Cores;
 pub use self::report::start_logging;
-use crate::admin::{self, Control};
+use crate::admin::{self, AdminError, Control, Listening};
 use crate::epoch::counters::Counters;
 use crate::epoch::lines::Lines;
-use crate::epoch::{Mailbox, Publisher, Settings, Snapshot};
+use crate::epoch::{Mailbox, Publisher, Snapshot};
 use crate::model::Config;
 use crate::model::config::LogFormat;
 use crate::net::{self, Driver, DriverChoice, ProbeError, Waking};
 use crate::proxy::{self, CoreParts};
-use crate::table::{CompileError, Table};
 
 /// Why Ringway does not start.
 #[derive(Debug, Error)]
 pub enum BootError {
+    /// The admin core cannot start.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     /// The access log cannot be opened.
     #[error("the access log {path} cannot be opened: {source}; name another in access_log.path")]
     AccessLog {
@@ -42,9 +44,6 @@ pub enum BootError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// The routes make no table.
-    #[error("{0}")]
-    Compile(#[from] CompileError),
     /// A core was named that this process may not use.
     #[error(
         "core {core} cannot be used: this process may use {usable}; change workers or admin.core"
@@ -78,45 +77,38 @@ struct Running {
     log: Option<JoinHandle<()>>,
 }
 
-/// Runs Ringway until it is told to stop. `ready` is called with the addresses listened on, once
-/// every core serves.
+/// Runs Ringway until it is told to stop. `path` is where `config` was read from: what the admin
+/// API changes is written there. `ready` is called with the addresses listened on, once every core
+/// serves.
 ///
 /// # Errors
 /// If it cannot start; nothing is left running then.
 pub fn run(
+    path: Option<&Path>,
     config: Config,
     choice: DriverChoice,
-    ready: impl FnOnce(&[SocketAddr]) + 'static,
+    ready: impl FnOnce(&Listening) + 'static,
 ) -> Result<(), BootError> {
     report::raise_descriptor_limit();
     let cores = Cores::plan(&config)?;
     let driver = probe(choice)?;
-    let table = Table::compile(&config.routes, &config.upstreams)?;
-    let first = Arc::new(Snapshot {
-        epoch: 1,
-        table,
-        settings: Settings::of(&config),
-    });
     let (addresses, listeners) = bind_all(&config, driver, cores.workers.len())?;
     let (log_lines, log) = log::open(&config.access_log, cores.workers.len())?;
+    let format = config.access_log.format;
+    let prepared = admin::prepare(path, config)?;
+    let first = prepared.first.clone();
     let acknowledged = Arc::new(admin::Acknowledged::default());
     let (publisher, mailboxes, wakings) = mailboxes(&first, cores.workers.len(), &acknowledged)?;
     let counters: Vec<Arc<Counters>> = cores.workers.iter().map(|_| Arc::default()).collect();
     let parts = parts(
-        listeners,
-        mailboxes,
-        wakings,
-        &counters,
-        log_lines,
-        driver,
-        config.access_log.format,
+        listeners, mailboxes, wakings, &counters, log_lines, driver, format,
     );
     let workers = start_workers(parts, &cores, driver)?;
     let running = Running { workers, log };
     cores::pin(cores.admin);
+    drop(first);
     let control = Control {
-        config,
-        snapshot: first,
+        prepared,
         publisher,
         acknowledged,
         counters,

@@ -47,7 +47,7 @@ pub fn run(args: &Args) -> ExitCode {
     let Some(config) = super::load(&args.config) else {
         return ExitCode::FAILURE;
     };
-    match boot::run(config, args.driver.into(), |_| {}) {
+    match boot::run(Some(&args.config), config, args.driver.into(), |_| {}) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(message = "Ringway does not start", %error);

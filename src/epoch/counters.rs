@@ -37,16 +37,21 @@ impl Cell {
 }
 
 macro_rules! counters {
-    ($($(#[$doc:meta])+ $name:ident),* $(,)?) => {
+    ($($(#[doc = $doc:literal])+ $name:ident),* $(,)?) => {
         /// What one core counts.
         #[derive(Debug, Default)]
         #[repr(align(128))]
-        pub struct Counters { $($(#[$doc])+ pub $name: Cell,)* }
+        pub struct Counters { $($(#[doc = $doc])+ pub $name: Cell,)* }
 
         impl Counters {
             /// Every counter with its name.
             pub fn each(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name.get())),*].into_iter()
+            }
+
+            /// Every counter's name and what it counts, in the same order.
+            pub fn described(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+                [$((stringify!($name), concat!($($doc),+).trim_ascii())),*].into_iter()
             }
         }
     };

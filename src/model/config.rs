@@ -34,6 +34,8 @@ pub struct Config {
     pub admin: Admin,
     /// Resolving the names of servers; done on the admin core.
     pub dns: Dns,
+    /// Where routes and upstreams are kept.
+    pub store: StoreConfig,
     /// Groups of servers that routes forward to.
     pub upstreams: Vec<Upstream>,
     /// Which requests go where.
@@ -253,14 +255,28 @@ pub enum LogFormat {
 pub struct Admin {
     /// Whether the admin API is served.
     pub enabled: bool,
-    /// Its port; not one that clients use.
-    #[schemars(range(min = 1))]
+    /// Its port; not one that clients use. 0 lets the kernel choose (the log names it).
     pub port: u16,
     /// Its address; keep it private.
     pub address: std::net::IpAddr,
-    /// The key that every request must show in `X-API-Key`. Required when enabled.
+    /// The key that every request must show in `X-API-Key`; it may read and write. When enabled,
+    /// this or `keys` is required.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_key: Option<Secret>,
+    /// Further keys, each with a name for the audit log and a role.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1_024))]
+    pub keys: Vec<AdminKey>,
+    /// Names that `Host` may have, beside `localhost` and IP addresses; others are refused, so
+    /// that no web page can reach the API by a name of its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allowed_hosts: Vec<String>,
+    /// The most of each thing that the admin listener takes.
+    pub limits: AdminLimits,
+    /// A file to which one JSON line is added for each attempt to change something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub audit_log: Option<PathBuf>,
     /// The core of the admin thread; the last one if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub core: Option<u16>,
@@ -273,7 +289,67 @@ impl Default for Admin {
             port: defaults::admin_port(),
             address: defaults::admin_address(),
             api_key: None,
+            keys: Vec::new(),
+            allowed_hosts: Vec::new(),
+            limits: AdminLimits::default(),
+            audit_log: None,
             core: None,
+        }
+    }
+}
+
+/// A key of the admin API.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdminKey {
+    /// Who holds it; stands in the audit log.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9._-]{1,128}$"))]
+    #[schemars(extend("x-expect" = defaults::NAME_EXPECT))]
+    pub name: String,
+    /// The key itself, or where it stands.
+    pub key: Secret,
+    /// What it may do.
+    #[serde(default)]
+    pub role: Role,
+}
+
+/// What a key may do.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Look at everything, change nothing.
+    #[default]
+    Read,
+    /// Look at and change everything.
+    Write,
+}
+
+/// The most of each thing that the admin listener takes.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdminLimits {
+    /// Bytes of a request body; more is 413.
+    #[schemars(range(min = 1024, max = 1_073_741_824))]
+    pub max_body_bytes: u32,
+    /// Connections; a further one is closed at once.
+    #[schemars(range(min = 1, max = 65_536))]
+    pub max_connections: u32,
+    /// Requests per second from one address, and as many at once; more is 429.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub requests_per_second: u32,
+    /// How long a client may take to send a head or a body, to send its next request, or to take
+    /// anything of its answer, in milliseconds.
+    #[schemars(range(min = 100, max = 600_000))]
+    pub timeout_ms: u64,
+}
+
+impl Default for AdminLimits {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: defaults::admin_max_body_bytes(),
+            max_connections: defaults::admin_max_connections(),
+            requests_per_second: defaults::admin_requests_per_second(),
+            timeout_ms: defaults::admin_timeout_ms(),
         }
     }
 }
@@ -297,4 +373,27 @@ impl Default for Dns {
             max_ttl_ms: defaults::dns_max_ttl_ms(),
         }
     }
+}
+
+/// Where routes and upstreams are kept.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreConfig {
+    /// The configuration file itself, or a database.
+    pub kind: StoreKind,
+    /// The file of the database; required when embedded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub path: Option<PathBuf>,
+}
+
+/// The kinds of stores.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreKind {
+    /// The configuration file, which is written back.
+    #[default]
+    File,
+    /// A database of its own, for large tables; the configuration file seeds it once.
+    Embedded,
 }

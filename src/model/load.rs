@@ -151,6 +151,7 @@ fn assemble(value: Value, report: &mut Report) -> (Config, Origin) {
         access_log: section(&mut parts, "access_log", report),
         admin: section(&mut parts, "admin", report),
         dns: section(&mut parts, "dns", report),
+        store: section(&mut parts, "store", report),
         upstreams: list(&mut parts, "upstreams", &mut origin.upstreams, report),
         routes: list(&mut parts, "routes", &mut origin.routes, report),
     };

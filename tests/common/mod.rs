@@ -6,6 +6,7 @@
 // A client or an origin is asked to do something to its stream: `&mut` says so.
 #![allow(clippy::needless_pass_by_ref_mut, clippy::wrong_self_convention)]
 
+pub mod admin;
 mod client;
 mod drivers;
 mod message;
@@ -16,6 +17,7 @@ mod ringway;
 
 use std::time::Duration;
 
+pub use admin::{ADMIN, AdminClient};
 pub use client::{RawClient, closes, exchange};
 pub use drivers::{Driver, on_both_drivers};
 pub use message::{Framing, Message, Reader, show};

@@ -21,8 +21,10 @@ pub use route::{PATH_BYTES_MAX, SEGMENTS_MAX};
 pub use surroundings::surroundings;
 pub use template::{CAPTURES_MAX, Piece, Segment, TemplateFault, pieces, segments};
 
-use super::config::Config;
+use super::config::{Config, Http};
 use super::faults::{ROOT, Report, at_index, at_key, quoted};
+use super::route::Route;
+use super::upstream::Upstream;
 
 /// Where the parts of a [`Config`] stood in its document: parts that could not be read are
 /// missing in the one and not in the other.
@@ -79,6 +81,22 @@ pub(crate) fn check(config: &Config, origin: &Origin, report: &mut Report) {
     sections::check(config, report);
     check_upstreams(config, origin, report);
     check_routes(config, origin, report);
+}
+
+/// Checks a route in itself; its places start at the route.
+pub(crate) fn one_route(route: &Route, http: &Http, report: &mut Report) {
+    route::check(route, http, ROOT, report);
+}
+
+/// Checks an upstream in itself; its places start at the upstream.
+pub(crate) fn one_upstream(upstream: &Upstream, report: &mut Report) {
+    upstream::check(upstream, ROOT, report);
+}
+
+/// Two routes with the same key match the same requests with the same rank.
+#[must_use]
+pub fn matcher_key(route: &Route) -> String {
+    route::matcher_key(route)
 }
 
 fn check_upstreams(config: &Config, origin: &Origin, report: &mut Report) {

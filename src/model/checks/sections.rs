@@ -1,9 +1,9 @@
-//! The sections that stand once: workers, timeouts, http, forwarded, access_log, admin, dns.
+//! The sections that stand once: workers, timeouts, http, forwarded, access_log, admin, store, dns.
 
 use std::collections::HashSet;
 
-use super::text::{control_character, is_token};
-use crate::model::config::{Config, Workers};
+use super::text::{control_character, is_dns_name, is_token};
+use crate::model::config::{Config, StoreKind, Workers};
 use crate::model::faults::{ROOT, Report, at_index, at_key, quoted};
 use crate::model::secret::{HIDDEN, Secret};
 use crate::wire::trailer;
@@ -15,6 +15,7 @@ pub(super) fn check(config: &Config, report: &mut Report) {
     forwarded(config, report);
     access_log(config, report);
     admin(config, report);
+    store(config, report);
     if config.dns.min_ttl_ms > config.dns.max_ttl_ms {
         report.fault(
             "$.dns.min_ttl_ms",
@@ -110,36 +111,46 @@ fn access_log(config: &Config, report: &mut Report) {
 
 fn admin(config: &Config, report: &mut Report) {
     let admin = &config.admin;
-    if let Some(Secret::Plain(key)) = &admin.api_key {
-        // The value is a secret: the sentences must not show it.
-        if key == HIDDEN {
+    if let Some(key) = &admin.api_key {
+        check_key(key, "$.admin.api_key", report);
+    }
+    keys(config, report);
+    for (index, host) in admin.allowed_hosts.iter().enumerate() {
+        if !is_dns_name(host) {
             report.fault(
-                "$.admin.api_key",
-                "this stands for a key that was hidden; it is not the key itself",
-                "write the key, {env: NAME} or {file: PATH}",
-            );
-        } else if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-            report.fault(
-                "$.admin.api_key",
-                "the key has characters that a field value cannot carry",
-                "use visible ASCII characters without spaces",
+                at_index("$.admin.allowed_hosts", index),
+                format!("{} is not the name of a host", quoted(host)),
+                "write one such as admin.internal, without a port",
             );
         }
+    }
+    if let Some(what) = admin
+        .audit_log
+        .as_deref()
+        .and_then(|path| path.to_str())
+        .and_then(control_character)
+    {
+        report.fault(
+            "$.admin.audit_log",
+            format!("the path contains {what}"),
+            "remove it",
+        );
     }
     if !admin.enabled {
         return;
     }
-    if admin.api_key.is_none() {
+    if admin.api_key.is_none() && admin.keys.is_empty() {
         report.fault(
             at_key(ROOT, "admin"),
             "the admin listener is enabled without a key",
             "add api_key: {env: RINGWAY_API_KEY}, or write enabled: false",
         );
     }
-    if config
-        .listeners
-        .iter()
-        .any(|listener| listener.port == admin.port)
+    if admin.port != 0
+        && config
+            .listeners
+            .iter()
+            .any(|listener| listener.port == admin.port)
     {
         report.fault(
             "$.admin.port",
@@ -156,5 +167,54 @@ fn admin(config: &Config, report: &mut Report) {
             ),
             "write 127.0.0.1, or see that a firewall keeps others out",
         );
+    }
+}
+
+fn keys(config: &Config, report: &mut Report) {
+    let mut names = HashSet::new();
+    for (index, one) in config.admin.keys.iter().enumerate() {
+        let place = at_index("$.admin.keys", index);
+        check_key(&one.key, &at_key(&place, "key"), report);
+        if !names.insert(one.name.as_str()) {
+            report.fault(
+                at_key(&place, "name"),
+                format!("another key has the name {} too", quoted(&one.name)),
+                "give each key a name of its own",
+            );
+        }
+    }
+}
+
+/// The value is a secret: the sentences must not show it.
+fn check_key(key: &Secret, place: &str, report: &mut Report) {
+    let Secret::Plain(key) = key else { return };
+    if key == HIDDEN {
+        report.fault(
+            place,
+            "this stands for a key that was hidden; it is not the key itself",
+            "write the key, {env: NAME} or {file: PATH}",
+        );
+    } else if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        report.fault(
+            place,
+            "the key has characters that a field value cannot carry",
+            "use visible ASCII characters without spaces",
+        );
+    }
+}
+
+fn store(config: &Config, report: &mut Report) {
+    match (config.store.kind, &config.store.path) {
+        (StoreKind::Embedded, None) => report.fault(
+            "$.store",
+            "an embedded store needs a file",
+            "add path: /var/lib/ringway/store.redb",
+        ),
+        (StoreKind::File, Some(_)) => report.fault(
+            "$.store.path",
+            "the file store is the configuration file itself, so there is no other path",
+            "remove it, or write kind: embedded",
+        ),
+        _ => {}
     }
 }

@@ -1,0 +1,501 @@
+//! Commit: what a write means, whichever dialect it came in.
+//!
+//! A write is checked against the state that the writes before it leave: its own declaration, what
+//! it refers to, what refers to it, and the conditions its sender made. Here it is only staged;
+//! `writer` makes it durable and puts it in force.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use serde_json::Value;
+use thiserror::Error;
+
+use super::condition::Conditions;
+use super::deny;
+use super::entity::{Entity, Kind};
+use super::stage::Stage;
+use super::state::Kept;
+use super::store::StoreError;
+use crate::model::{self, Faults, checks};
+use crate::table::{Change, CompileError};
+
+/// A write, by whom and on what conditions.
+#[derive(Debug)]
+pub(super) struct Write {
+    pub(super) by: Writer,
+    pub(super) operation: Operation,
+    pub(super) conditions: Conditions,
+    /// Nothing is changed: the answer says what would be.
+    pub(super) dry_run: bool,
+    /// A file that someone edited by hand is written over.
+    pub(super) force: bool,
+}
+
+/// Who writes.
+#[derive(Clone, Debug)]
+pub(super) struct Writer {
+    /// The name of the key.
+    pub(super) name: Rc<str>,
+    pub(super) from: Option<SocketAddr>,
+    /// The method and the path of the request.
+    pub(super) request: Rc<str>,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(super) enum Operation {
+    /// A new entity.
+    Create { kind: Kind, value: Value },
+    /// An entity in the place of a present one.
+    Replace {
+        kind: Kind,
+        target: Target,
+        value: Value,
+    },
+    /// A merge patch (RFC 7396) on a present one.
+    Merge {
+        kind: Kind,
+        target: Target,
+        patch: Value,
+    },
+    /// A present one goes; with a prefix, all routes that have it.
+    Remove { kind: Kind, target: Target },
+    /// Exactly these entities, instead of all that there are.
+    Exchange { entities: Vec<Entity> },
+    /// These entities as they were; none means not there.
+    Restore {
+        entities: Vec<(Kind, Rc<str>, Option<Rc<Kept>>)>,
+    },
+}
+
+/// Which entity is meant.
+#[derive(Clone, Debug)]
+pub(super) enum Target {
+    /// The one with this id or name.
+    Id(String),
+    /// The routes with this `path_prefix`.
+    Prefix(String),
+}
+
+/// One entity that a write changes.
+#[derive(Clone, Debug)]
+pub(super) struct Difference {
+    pub(super) kind: Kind,
+    pub(super) id: Rc<str>,
+    pub(super) before: Option<Rc<Kept>>,
+    pub(super) after: Option<Rc<Kept>>,
+}
+
+/// A write that is done.
+#[derive(Clone, Debug)]
+pub(super) struct Done {
+    /// The epoch that has it.
+    pub(super) epoch: u64,
+    /// What it changed; nothing if all was so already.
+    pub(super) differences: Vec<Difference>,
+    /// The entity that it was about, if it was one and stays.
+    pub(super) subject: Option<Rc<Kept>>,
+}
+
+/// Why a write is not done. Nothing of it is left anywhere.
+#[derive(Debug, Error)]
+pub(super) enum Refusal {
+    #[error("{} not found", name(*.0))]
+    NotFound(Kind),
+    #[error("{} already exists", name(*.0))]
+    Exists(Kind),
+    #[error("several routes have this prefix; name one by its id")]
+    Several(Vec<Rc<str>>),
+    #[error("upstream in use")]
+    InUse { routes: Vec<Rc<str>>, count: usize },
+    #[error("the condition in If-Match or If-None-Match does not hold")]
+    Condition,
+    #[error("{} required", .0)]
+    Missing(&'static str),
+    #[error("invalid {}", .0.source)]
+    Invalid(#[from] Faults),
+    #[error("{0}")]
+    Compile(#[from] CompileError),
+    #[error("the {0} cannot be changed: it is the name in the path; remove it from the body")]
+    Renamed(&'static str),
+    #[error("the result is not an object")]
+    NotAnObject,
+    #[error("{0}")]
+    Store(Rc<StoreError>),
+    #[error("the admin core is stopping")]
+    Stopping,
+    #[error("too many writes are waiting; try again")]
+    Busy,
+}
+
+/// The word for a kind.
+pub(super) fn name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Route => "route",
+        Kind::Upstream => "upstream",
+    }
+}
+
+/// The key that an entity's id stands under in its native form.
+fn id_key(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Route => "id",
+        Kind::Upstream => "name",
+    }
+}
+
+/// The most routes that are named where an upstream is in use.
+const USERS_SHOWN: usize = 100;
+
+impl Stage<'_> {
+    /// Stages a write, the whole of it or nothing.
+    pub(super) fn write(&mut self, write: &Write) -> Result<Done, Refusal> {
+        let mark = self.mark();
+        let done = self.perform(write);
+        if done.is_err() || write.dry_run {
+            self.roll_back(mark);
+        }
+        done
+    }
+
+    fn perform(&mut self, write: &Write) -> Result<Done, Refusal> {
+        let conditions = &write.conditions;
+        match &write.operation {
+            Operation::Create { kind, value } => {
+                conditions.on_list(*kind, self.changed(*kind))?;
+                self.create(*kind, value.clone())
+                    .map(|kept| self.done(None, Some(kept)))
+            }
+            Operation::Replace {
+                kind,
+                target,
+                value,
+            } => {
+                let before = self.one(*kind, target)?;
+                conditions.on_entity(Some(&before))?;
+                self.replace(before, value.clone())
+            }
+            Operation::Merge {
+                kind,
+                target,
+                patch,
+            } => {
+                let before = self.one(*kind, target)?;
+                conditions.on_entity(Some(&before))?;
+                let mut value = before.value();
+                json_patch::merge(&mut value, patch);
+                self.replace(before, value)
+            }
+            Operation::Remove { kind, target } => {
+                let all = self.all(*kind, target)?;
+                match all.as_slice() {
+                    [one] => conditions.on_entity(Some(one))?,
+                    _ => conditions.on_list(*kind, self.changed(*kind))?,
+                }
+                self.remove_all(all)
+            }
+            Operation::Exchange { entities } => self.exchange(entities),
+            Operation::Restore { entities } => self.restore(entities),
+        }
+    }
+
+    fn done(&self, before: Option<Rc<Kept>>, after: Option<Rc<Kept>>) -> Done {
+        let difference = Difference::of(before, after.clone());
+        Done {
+            epoch: self.epoch,
+            differences: difference.into_iter().collect(),
+            subject: after,
+        }
+    }
+
+    /// The one entity that is meant.
+    fn one(&self, kind: Kind, target: &Target) -> Result<Rc<Kept>, Refusal> {
+        let all = self.all(kind, target)?;
+        match all.as_slice() {
+            [one] => Ok(one.clone()),
+            several => Err(Refusal::Several(
+                several.iter().map(|one| one.id.clone()).collect(),
+            )),
+        }
+    }
+
+    /// The entities that are meant; at least one.
+    fn all(&self, kind: Kind, target: &Target) -> Result<Vec<Rc<Kept>>, Refusal> {
+        let found = match target {
+            Target::Id(id) => self.get(kind, id).into_iter().collect(),
+            Target::Prefix(prefix) => self.routes_with_prefix(prefix),
+        };
+        if found.is_empty() {
+            Err(Refusal::NotFound(kind))
+        } else {
+            Ok(found)
+        }
+    }
+
+    fn create(&mut self, kind: Kind, mut value: Value) -> Result<Rc<Kept>, Refusal> {
+        require(kind, &value)?;
+        let id = match kind {
+            Kind::Upstream => value
+                .get("name")
+                .and_then(Value::as_str)
+                .unwrap_or("")
+                .to_owned(),
+            Kind::Route => self.route_id(&mut value)?,
+        };
+        if self.get(kind, &id).is_some() {
+            return Err(Refusal::Exists(kind));
+        }
+        let age = self.next_age;
+        self.next_age += 1;
+        self.check_and_put(kind, id, value, age, self.now, true)
+    }
+
+    /// The id that a new route has: its own, or one made of host and path.
+    fn route_id(&self, value: &mut Value) -> Result<String, Refusal> {
+        if let Some(id) = value.get("id").and_then(Value::as_str) {
+            return Ok(id.to_owned());
+        }
+        // What is no route has no id either; the check that follows says what is wrong.
+        let route: Option<model::Route> = serde_json::from_value(value.clone()).ok();
+        let derived = route.map_or_else(|| "root".to_owned(), |route| route.derived_id());
+        let mut id = derived.clone();
+        for count in 2..10 {
+            if self.get(Kind::Route, &id).is_none() {
+                break;
+            }
+            id = format!("{derived}-{count}");
+        }
+        if self.get(Kind::Route, &id).is_some() {
+            id = format!("{derived}-a{}", self.next_age);
+        }
+        if let Some(object) = value.as_object_mut() {
+            object.shift_insert(0, "id".to_owned(), Value::String(id.clone()));
+        }
+        Ok(id)
+    }
+
+    fn replace(&mut self, before: Rc<Kept>, mut value: Value) -> Result<Done, Refusal> {
+        let key = id_key(before.kind);
+        let object = value.as_object_mut().ok_or(Refusal::NotAnObject)?;
+        match object.get(key) {
+            None => {
+                object.shift_insert(0, key.to_owned(), Value::String(before.id.to_string()));
+            }
+            Some(given) if given.as_str() == Some(&before.id) => {}
+            Some(_) => return Err(Refusal::Renamed(key)),
+        }
+        require(before.kind, &value)?;
+        if before.value() == value {
+            return Ok(self.done(Some(before.clone()), Some(before)));
+        }
+        let id = before.id.to_string();
+        let after =
+            self.check_and_put(before.kind, id, value, before.age, before.created_at, true)?;
+        Ok(self.done(Some(before), Some(after)))
+    }
+
+    /// Checks a declaration in itself and against the others, and puts it. What clients declare
+    /// (`from_client`) may not point at the admin listener, nor match just what another route does.
+    fn check_and_put(
+        &mut self,
+        kind: Kind,
+        id: String,
+        value: Value,
+        age: u64,
+        created_at: u64,
+        from_client: bool,
+    ) -> Result<Rc<Kept>, Refusal> {
+        let change = match kind {
+            Kind::Route => {
+                let route = model::check_route(&value, &self.state.config.http)?;
+                if let Some(name) = &route.upstream
+                    && self.get(Kind::Upstream, name).is_none()
+                {
+                    return Err(model::no_upstream(name, self.upstream_names()).into());
+                }
+                if from_client {
+                    self.refuse_twin(&id, &value, &route)?;
+                }
+                Change::PutRoute {
+                    route: route.into(),
+                    age,
+                }
+            }
+            Kind::Upstream => {
+                let upstream = model::check_upstream(&value)?;
+                if from_client {
+                    deny::check(&upstream, &self.state.config.admin)?;
+                }
+                Change::PutUpstream(upstream)
+            }
+        };
+        let updated_at = self.now;
+        let entity = Entity {
+            kind,
+            id,
+            revision: self.epoch,
+            age,
+            created_at,
+            updated_at,
+            value,
+        };
+        let kept = Rc::new(Kept::of(&entity));
+        self.put(kept.clone(), change)?;
+        Ok(kept)
+    }
+
+    /// Two routes for just the same requests: the younger could never be taken.
+    fn refuse_twin(&self, id: &str, value: &Value, route: &model::Route) -> Result<(), Refusal> {
+        let key = checks::matcher_key(route);
+        let mut others = self
+            .routes_like(value)
+            .into_iter()
+            .filter(|other| &*other.id != id);
+        let twin = others.any(|other| {
+            other
+                .route()
+                .is_some_and(|other| checks::matcher_key(&other) == key)
+        });
+        if twin {
+            Err(Refusal::Exists(Kind::Route))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn remove_all(&mut self, all: Vec<Rc<Kept>>) -> Result<Done, Refusal> {
+        for kept in &all {
+            self.take_out(kept)?;
+        }
+        let differences = all
+            .into_iter()
+            .filter_map(|kept| Difference::of(Some(kept), None));
+        Ok(Done {
+            epoch: self.epoch,
+            differences: differences.collect(),
+            subject: None,
+        })
+    }
+
+    fn take_out(&mut self, kept: &Rc<Kept>) -> Result<(), Refusal> {
+        if kept.kind == Kind::Upstream {
+            let mut users = self.users(&kept.id);
+            let mut routes: Vec<Rc<str>> = users.by_ref().take(USERS_SHOWN).cloned().collect();
+            let count = routes.len() + users.count();
+            if count > 0 {
+                routes.sort_unstable();
+                return Err(Refusal::InUse { routes, count });
+            }
+        }
+        Ok(self.remove(kept.kind, &kept.id)?)
+    }
+
+    fn exchange(&mut self, entities: &[Entity]) -> Result<Done, Refusal> {
+        let mut differences = Vec::new();
+        for kind in [Kind::Upstream, Kind::Route] {
+            for entity in entities.iter().filter(|entity| entity.kind == kind) {
+                let Entity { id, value, .. } = entity;
+                let before = self.get(kind, id);
+                if before.as_ref().is_some_and(|before| before.means(value)) {
+                    continue;
+                }
+                let (age, created_at) = match &before {
+                    Some(before) => (before.age, before.created_at),
+                    None => {
+                        self.next_age += 1;
+                        (self.next_age - 1, self.now)
+                    }
+                };
+                let put =
+                    self.check_and_put(kind, id.clone(), value.clone(), age, created_at, false)?;
+                differences.extend(Difference::of(before, Some(put)));
+            }
+        }
+        for kind in [Kind::Route, Kind::Upstream] {
+            let stay = entities.iter().filter(|entity| entity.kind == kind);
+            let stay: HashSet<&str> = stay.map(|entity| entity.id.as_str()).collect();
+            let go = self
+                .ids(kind)
+                .into_iter()
+                .filter(|id| !stay.contains(&**id));
+            for id in go.collect::<Vec<_>>() {
+                let Some(kept) = self.get(kind, &id) else {
+                    continue;
+                };
+                self.take_out(&kept)?;
+                differences.extend(Difference::of(Some(kept), None));
+            }
+        }
+        Ok(Done {
+            epoch: self.epoch,
+            differences,
+            subject: None,
+        })
+    }
+
+    fn restore(&mut self, entities: &[(Kind, Rc<str>, Option<Rc<Kept>>)]) -> Result<Done, Refusal> {
+        let mut differences = Vec::new();
+        for kind in [Kind::Upstream, Kind::Route] {
+            for (_, id, then) in entities.iter().filter(|(of, ..)| *of == kind) {
+                let Some(then) = then else { continue };
+                let before = self.get(kind, id);
+                let value = then.value();
+                if before
+                    .as_ref()
+                    .is_some_and(|before| before.value() == value)
+                {
+                    continue;
+                }
+                let id = id.to_string();
+                let put = self.check_and_put(kind, id, value, then.age, then.created_at, false)?;
+                differences.extend(Difference::of(before, Some(put)));
+            }
+        }
+        for kind in [Kind::Route, Kind::Upstream] {
+            for (_, id, then) in entities.iter().filter(|(of, ..)| *of == kind) {
+                let gone = then.is_none();
+                let Some(kept) = self.get(kind, id).filter(|_| gone) else {
+                    continue;
+                };
+                self.take_out(&kept)?;
+                differences.extend(Difference::of(Some(kept), None));
+            }
+        }
+        Ok(Done {
+            epoch: self.epoch,
+            differences,
+            subject: None,
+        })
+    }
+}
+
+/// What seed 001 asks for first, in its words.
+fn require(kind: Kind, value: &Value) -> Result<(), Refusal> {
+    let has = |keys: &[&str]| keys.iter().any(|key| value.get(key).is_some());
+    match kind {
+        Kind::Route if super::state::path_of(value).is_none() => {
+            Err(Refusal::Missing("path_prefix"))
+        }
+        Kind::Route if !has(&["upstream", "redirect", "respond"]) => {
+            Err(Refusal::Missing("upstream"))
+        }
+        Kind::Upstream if !has(&["name"]) => Err(Refusal::Missing("name")),
+        _ => Ok(()),
+    }
+}
+
+impl Difference {
+    /// None if nothing differs.
+    fn of(before: Option<Rc<Kept>>, after: Option<Rc<Kept>>) -> Option<Self> {
+        let some = after.as_ref().or(before.as_ref())?;
+        let (kind, id) = (some.kind, some.id.clone());
+        let same = matches!((&before, &after), (Some(one), Some(other)) if Rc::ptr_eq(one, other));
+        (!same).then_some(Self {
+            kind,
+            id,
+            before,
+            after,
+        })
+    }
+}

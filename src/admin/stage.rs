@@ -1,0 +1,268 @@
+//! Stage: what the state will be once the writes of a batch are committed.
+//!
+//! The state itself stays as it is; the stage lies over it. A write that fails half way is rolled
+//! back, so the others of its batch see nothing of it.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use super::entity::{EntityChange, Kind};
+use super::state::{Changed, Entities, Kept, State};
+use crate::table::{Change, CompileError, Table};
+
+/// A state over the state.
+pub(super) struct Stage<'s> {
+    pub(super) state: &'s State,
+    /// The epoch that the batch will be.
+    pub(super) epoch: u64,
+    /// When it is.
+    pub(super) now: u64,
+    pub(super) next_age: u64,
+    pub(super) changed: Changed,
+    table: Table,
+    routes: Layer,
+    upstreams: Layer,
+    undo: Vec<Undo>,
+}
+
+/// What differs from the state, for one kind.
+#[derive(Default)]
+struct Layer {
+    /// New or changed.
+    put: Entities,
+    /// Ids that the state has and that are changed or gone.
+    hidden: HashSet<Rc<str>>,
+}
+
+struct Undo {
+    kind: Kind,
+    id: Rc<str>,
+    put: Option<Rc<Kept>>,
+    hidden: bool,
+}
+
+/// Where a write began, to return to.
+pub(super) struct Mark {
+    table: Table,
+    changed: Changed,
+    next_age: u64,
+}
+
+/// What a stage comes to.
+pub(super) struct Staged {
+    pub(super) table: Table,
+    pub(super) changed: Changed,
+    pub(super) next_age: u64,
+    pub(super) put: Vec<Rc<Kept>>,
+    pub(super) removed: Vec<(Kind, Rc<str>)>,
+}
+
+impl<'s> Stage<'s> {
+    pub(super) fn over(state: &'s State, now: u64) -> Self {
+        Self {
+            state,
+            epoch: state.epoch() + 1,
+            now,
+            next_age: state.next_age,
+            changed: state.changed,
+            table: state.snapshot.table.clone(),
+            routes: Layer::default(),
+            upstreams: Layer::default(),
+            undo: Vec::new(),
+        }
+    }
+
+    pub(super) fn get(&self, kind: Kind, id: &str) -> Option<Rc<Kept>> {
+        let layer = self.layer(kind);
+        let kept = layer.put.get(id).or_else(|| {
+            let below = self.state.of_kind(kind).get(id)?;
+            (!layer.hidden.contains(id)).then_some(below)
+        });
+        kept.cloned()
+    }
+
+    /// The routes that match the path with what `value` has, or none by chance.
+    pub(super) fn routes_like(&self, value: &serde_json::Value) -> Vec<Rc<Kept>> {
+        let layer = &self.routes;
+        let below = self.state.routes.like(value).iter();
+        let below = below.filter(|route| !layer.hidden.contains(&route.id));
+        below.chain(layer.put.like(value)).cloned().collect()
+    }
+
+    /// The routes with this `path_prefix`.
+    pub(super) fn routes_with_prefix(&self, prefix: &str) -> Vec<Rc<Kept>> {
+        let layer = &self.routes;
+        let below = self.state.routes.with_prefix(prefix);
+        let below = below.filter(|route| !layer.hidden.contains(&route.id));
+        below
+            .chain(layer.put.with_prefix(prefix))
+            .cloned()
+            .collect()
+    }
+
+    /// The ids of the routes that use an upstream.
+    pub(super) fn users<'a>(&'a self, upstream: &'a str) -> impl Iterator<Item = &'a Rc<str>> {
+        let layer = &self.routes;
+        let below = self.state.routes.users(upstream);
+        let below = below.filter(|route| !layer.hidden.contains(&**route));
+        below.chain(layer.put.users(upstream))
+    }
+
+    /// The names of all upstreams.
+    pub(super) fn upstream_names(&self) -> impl Iterator<Item = &str> {
+        let layer = &self.upstreams;
+        let below = self
+            .state
+            .upstreams
+            .ids()
+            .filter(|name| !layer.hidden.contains(*name));
+        below.chain(layer.put.ids())
+    }
+
+    /// The ids of all of a kind.
+    pub(super) fn ids(&self, kind: Kind) -> Vec<Rc<str>> {
+        let layer = self.layer(kind);
+        let below = self.state.of_kind(kind).iter();
+        let below = below.filter(|kept| !layer.hidden.contains(&kept.id));
+        below
+            .chain(layer.put.iter())
+            .map(|kept| kept.id.clone())
+            .collect()
+    }
+
+    /// The epoch of the last change of a kind that others may see.
+    pub(super) fn changed(&self, kind: Kind) -> u64 {
+        self.changed.of_kind(kind)
+    }
+
+    /// Puts an entity; `change` is the same for the table.
+    pub(super) fn put(&mut self, kept: Rc<Kept>, change: Change) -> Result<(), CompileError> {
+        self.table = self.table.change(&[change])?;
+        self.note(kept.kind, &kept.id);
+        self.changed.set(kept.kind, self.epoch);
+        if self.state.of_kind(kept.kind).get(&kept.id).is_some() {
+            self.layer_mut(kept.kind).hidden.insert(kept.id.clone());
+        }
+        self.layer_mut(kept.kind).put.put(kept);
+        Ok(())
+    }
+
+    /// Takes an entity out.
+    pub(super) fn remove(&mut self, kind: Kind, id: &Rc<str>) -> Result<(), CompileError> {
+        self.table = self.table.change(&[match kind {
+            Kind::Route => Change::RemoveRoute(id.to_string()),
+            Kind::Upstream => Change::RemoveUpstream(id.to_string()),
+        }])?;
+        self.note(kind, id);
+        self.changed.set(kind, self.epoch);
+        if self.state.of_kind(kind).get(id).is_some() {
+            self.layer_mut(kind).hidden.insert(id.clone());
+        }
+        self.layer_mut(kind).put.remove(id);
+        Ok(())
+    }
+
+    /// Begins a write.
+    pub(super) fn mark(&mut self) -> Mark {
+        self.undo.clear();
+        Mark {
+            table: self.table.clone(),
+            changed: self.changed,
+            next_age: self.next_age,
+        }
+    }
+
+    /// Takes back everything since `mark`.
+    pub(super) fn roll_back(&mut self, mark: Mark) {
+        while let Some(undo) = self.undo.pop() {
+            let layer = self.layer_mut(undo.kind);
+            match undo.put {
+                Some(kept) => layer.put.put(kept),
+                None => {
+                    layer.put.remove(&undo.id);
+                }
+            }
+            if !undo.hidden {
+                layer.hidden.remove(&undo.id);
+            }
+        }
+        self.table = mark.table;
+        self.changed = mark.changed;
+        self.next_age = mark.next_age;
+    }
+
+    /// The whole, to be committed.
+    pub(super) fn finish(self) -> Staged {
+        let mut put: Vec<Rc<Kept>> = self.upstreams.put.iter().cloned().collect();
+        put.extend(self.routes.put.iter().cloned());
+        let mut removed = Vec::new();
+        for (kind, layer) in [
+            (Kind::Route, &self.routes),
+            (Kind::Upstream, &self.upstreams),
+        ] {
+            let gone = layer.hidden.iter().filter(|id| layer.put.get(id).is_none());
+            removed.extend(gone.map(|id| (kind, id.clone())));
+        }
+        Staged {
+            table: self.table,
+            changed: self.changed,
+            next_age: self.next_age,
+            put,
+            removed,
+        }
+    }
+
+    fn note(&mut self, kind: Kind, id: &Rc<str>) {
+        let layer = self.layer(kind);
+        let undo = Undo {
+            kind,
+            id: id.clone(),
+            put: layer.put.get(id).cloned(),
+            hidden: layer.hidden.contains(id),
+        };
+        self.undo.push(undo);
+    }
+
+    fn layer(&self, kind: Kind) -> &Layer {
+        match kind {
+            Kind::Route => &self.routes,
+            Kind::Upstream => &self.upstreams,
+        }
+    }
+
+    fn layer_mut(&mut self, kind: Kind) -> &mut Layer {
+        match kind {
+            Kind::Route => &mut self.routes,
+            Kind::Upstream => &mut self.upstreams,
+        }
+    }
+}
+
+impl Staged {
+    pub(super) fn is_empty(&self) -> bool {
+        self.put.is_empty() && self.removed.is_empty()
+    }
+
+    /// As the store takes it.
+    pub(super) fn changes(&self) -> Vec<EntityChange> {
+        let put = self.put.iter().map(|kept| EntityChange::Put(kept.entity()));
+        let removed = self.removed.iter();
+        let removed = removed.map(|(kind, id)| EntityChange::Remove {
+            kind: *kind,
+            id: id.to_string(),
+        });
+        put.chain(removed).collect()
+    }
+
+    /// Makes it the state.
+    pub(super) fn settle(self, state: &mut State) {
+        state.changed = self.changed;
+        state.next_age = self.next_age;
+        for (kind, id) in self.removed {
+            state.of_kind_mut(kind).remove(&id);
+        }
+        for kept in self.put {
+            state.of_kind_mut(kept.kind).put(kept);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! A client of the admin API.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+
+use super::client::RawClient;
+use super::message::Message;
+
+/// The key in `ADMIN`.
+pub const KEY: &str = "secret-admin-key";
+
+/// The admin block of a configuration, on a port that the kernel chooses.
+pub const ADMIN: &str = "admin: {enabled: true, port: 0, api_key: secret-admin-key, \
+                         keys: [{name: eyes, key: look-only}]}\n";
+
+/// One kept connection to the admin API.
+pub struct AdminClient {
+    client: RawClient,
+    address: SocketAddr,
+    key: String,
+}
+
+impl AdminClient {
+    pub fn connect(address: SocketAddr) -> Self {
+        Self::with_key(address, KEY)
+    }
+
+    pub fn with_key(address: SocketAddr, key: &str) -> Self {
+        Self {
+            client: RawClient::connect(address),
+            address,
+            key: key.to_owned(),
+        }
+    }
+
+    pub fn get(&mut self, path: &str) -> Message {
+        self.send("GET", path, &[], "")
+    }
+
+    pub fn delete(&mut self, path: &str) -> Message {
+        self.send("DELETE", path, &[], "")
+    }
+
+    pub fn post(&mut self, path: &str, body: &Value) -> Message {
+        self.send("POST", path, &[], &body.to_string())
+    }
+
+    pub fn put(&mut self, path: &str, body: &Value) -> Message {
+        self.send("PUT", path, &[], &body.to_string())
+    }
+
+    pub fn patch(&mut self, path: &str, body: &Value) -> Message {
+        self.send("PATCH", path, &[], &body.to_string())
+    }
+
+    /// A request with further fields.
+    pub fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: &str,
+    ) -> Message {
+        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.address);
+        request += &format!("X-API-Key: {}\r\n", self.key);
+        for (name, value) in fields {
+            request += &format!("{name}: {value}\r\n");
+        }
+        request += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
+        self.client.exchange(request)
+    }
+
+    /// Sends a GET and leaves its answer to be read as it comes.
+    pub fn open(mut self, path: &str) -> RawClient {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nX-API-Key: {}\r\n\r\n",
+            self.address, self.key
+        );
+        self.client.send(request);
+        self.client
+    }
+}
+
+/// The body of an answer.
+#[track_caller]
+pub fn body(answer: &Message) -> Value {
+    serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
+}
+
+/// Checks status and body.
+#[track_caller]
+pub fn expect(answer: &Message, status: u16, expected: Value) {
+    assert_eq!(answer.status(), status, "{}", answer.text());
+    assert_eq!(body(answer), expected);
+}
+
+/// Checks status and error.
+#[track_caller]
+pub fn expect_error(answer: &Message, status: u16, error: &str) {
+    assert_eq!(answer.status(), status, "{}", answer.text());
+    assert_eq!(body(answer)["error"], error, "{}", answer.text());
+}
+
+/// The epoch of an answer.
+#[track_caller]
+pub fn epoch(answer: &Message) -> u64 {
+    answer
+        .field("x-ringway-epoch")
+        .expect("an epoch")
+        .parse()
+        .expect("a number")
+}
