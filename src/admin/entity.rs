@@ -1,45 +1,170 @@
-//! Entities: what the store keeps, whatever its kind.
+//! The things that the admin core keeps: each declared value with its name and its history.
+
+use std::fmt;
 
 use serde_json::Value;
 
-/// What an entity is.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+/// What sort of thing an entity is.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Kind {
-    /// A route.
+    /// A route, known by its `id`.
     Route,
-    /// An upstream.
+    /// An upstream, known by its `name`.
     Upstream,
+    /// A document of the generic API.
+    Document(Collection),
 }
 
-/// One stored thing.
+/// A collection of documents of one sort.
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Collection(u8);
+
+/// One declared thing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entity {
     /// What it is.
     pub kind: Kind,
-    /// The id of a route, the name of an upstream.
+    /// Its name among those of its kind: the id of a route, the name of an upstream.
     pub id: String,
     /// The epoch of its last change.
     pub revision: u64,
-    /// The order of creation; smaller is older.
+    /// Its place in the order of creation, and its age in the table; smaller is older.
     pub age: u64,
     /// When it was made, in milliseconds since 1970.
     pub created_at: u64,
     /// When it was last changed, in milliseconds since 1970.
     pub updated_at: u64,
-    /// Its native form.
+    /// The native form, as declared: what was not written is not in it.
     pub value: Value,
 }
 
-/// What a commit does to one entity.
+/// One step from the entities of one epoch to those of the next.
 #[derive(Clone, Debug, PartialEq)]
 pub enum EntityChange {
-    /// It is new, or takes the place of the one with its kind and id.
+    /// Adds an entity, or puts it in the place of the one of its kind and id.
     Put(Entity),
-    /// It goes.
+    /// Takes out the entity of this kind and id, if there is one.
     Remove {
         /// What it is.
         kind: Kind,
-        /// Its id.
+        /// Its name.
         id: String,
     },
+}
+
+/// The key of a configuration document that holds the documents, by their lists.
+pub const DOCUMENTS: &str = "entities";
+
+/// The lists of documents, and the key that an element of each has its name under.
+const COLLECTIONS: [(&str, &str); 28] = [
+    ("apikeys", "clientId"),
+    ("service-groups", "id"),
+    ("global-configs", "id"),
+    ("certificates", "id"),
+    ("jwt-verifiers", "id"),
+    ("error-templates", "serviceId"),
+    ("route-compositions", "id"),
+    ("service-descriptors", "id"),
+    ("tcp-services", "id"),
+    ("drafts", "id"),
+    ("route-templates", "id"),
+    ("auth-modules", "id"),
+    ("admin-sessions", "randomId"),
+    ("admins", "username"),
+    ("auth-module-users", "randomId"),
+    ("organizations", "id"),
+    ("tenants", "id"),
+    ("teams", "id"),
+    ("data-exporters", "id"),
+    ("scripts", "id"),
+    ("wasm-plugins", "id"),
+    ("apis", "id"),
+    ("apisubscriptions", "id"),
+    ("user-dashboards", "id"),
+    ("user-alerts", "id"),
+    ("coraza-configs", "id"),
+    ("green-scores", "id"),
+    ("workflows", "id"),
+];
+
+// === impl Kind ===
+
+impl Kind {
+    /// Every kind, those that others refer to first.
+    pub const ALL: [Self; 2 + COLLECTIONS.len()] = {
+        let mut all = [Self::Upstream; 2 + COLLECTIONS.len()];
+        all[1] = Self::Route;
+        let mut at = 0;
+        while at < COLLECTIONS.len() {
+            all[2 + at] = Self::Document(Collection(at as u8));
+            at += 1;
+        }
+        all
+    };
+
+    /// The kinds that have to do with traffic, those that others refer to first.
+    pub const TRAFFIC: [Self; 2] = [Self::Upstream, Self::Route];
+
+    /// The documents of this list.
+    #[must_use]
+    pub fn of_list(list: &str) -> Option<Self> {
+        let at = COLLECTIONS.iter().position(|(known, _)| *known == list)?;
+        Some(Self::Document(Collection(at as u8)))
+    }
+
+    /// Its name in messages and keys.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Route => "route",
+            Self::Upstream => "upstream",
+            Self::Document(collection) => collection.list(),
+        }
+    }
+
+    /// The key of its list in a configuration document; those of documents stand under
+    /// [`DOCUMENTS`].
+    #[must_use]
+    pub fn list(self) -> &'static str {
+        match self {
+            Self::Route => "routes",
+            Self::Upstream => "upstreams",
+            Self::Document(collection) => collection.list(),
+        }
+    }
+
+    /// The key that an element of that list has its name under.
+    #[must_use]
+    pub fn id_key(self) -> &'static str {
+        match self {
+            Self::Route => "id",
+            Self::Upstream => "name",
+            Self::Document(collection) => collection.names().1,
+        }
+    }
+
+    /// Whether it is a document.
+    #[must_use]
+    pub fn is_document(self) -> bool {
+        matches!(self, Self::Document(_))
+    }
+}
+
+impl Collection {
+    /// Its key in a configuration document.
+    #[must_use]
+    pub fn list(self) -> &'static str {
+        self.names().0
+    }
+
+    fn names(self) -> (&'static str, &'static str) {
+        // Made from a place in the list, here alone.
+        COLLECTIONS.get(usize::from(self.0)).copied().unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Collection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.list())
+    }
 }

@@ -18,6 +18,19 @@ use super::upstream::Upstream;
 /// # Errors
 /// What is wrong with the text; `source` names it.
 pub fn parse_json(text: &str, source: &str) -> Result<Value, Faults> {
+    parse(text, Format::Json, source)
+}
+
+/// Reads `text` as one YAML document within the bounds of a configuration; JSON is YAML too. Keys
+/// without a value are left out, keys that are given twice are a fault.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn parse_yaml(text: &str) -> Result<Value, Faults> {
+    parse(text, Format::Yaml, "body")
+}
+
+fn parse(text: &str, format: Format, source: &str) -> Result<Value, Faults> {
     let fault = |path: &str, line, what: String| Fault {
         path: path.to_owned(),
         line,
@@ -28,7 +41,7 @@ pub fn parse_json(text: &str, source: &str) -> Result<Value, Faults> {
         source: source.to_owned(),
         list,
     };
-    let document = document::parse(text, Format::Json)
+    let document = document::parse(text, format)
         .map_err(|syntax| faults(vec![fault(ROOT, syntax.line, syntax.what)]))?;
     if document.duplicates.is_empty() {
         return Ok(document.value);

@@ -307,7 +307,7 @@ mod tests {
     #[test]
     fn every_stored_kind_has_a_resource_of_its_own() {
         let kinds: HashSet<Kind> = all().iter().map(Resource::stored).collect();
-        for kind in Kind::all() {
+        for kind in Kind::ALL {
             assert!(kinds.contains(&kind), "{kind:?}");
             let resource = of_stored(kind).unwrap();
             assert_eq!(resource.id_key, kind.id_key(), "{kind:?}");

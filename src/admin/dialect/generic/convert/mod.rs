@@ -90,9 +90,7 @@ pub(crate) fn route_to_generic(route: &Route, upstream: Option<&Upstream>) -> Va
             route::read(&entity).map_or_else(|_| json!({}), |read| read.canonical())
         }
     };
-    if let Some(own) = delta::between(&base, &canonical) {
-        entity[NATIVE] = own;
-    }
+    put(&mut entity, NATIVE, delta::between(&base, &canonical));
     entity
 }
 
@@ -123,9 +121,7 @@ pub(crate) fn backend_to_generic(upstream: &Upstream) -> Value {
         delta::lay(&delta, &mut entity);
     }
     let base = read_backend(&entity).map_or_else(|_| json!({}), |read| json!(read));
-    if let Some(own) = delta::between(&base, &json!(upstream)) {
-        entity[NATIVE] = own;
-    }
+    put(&mut entity, NATIVE, delta::between(&base, &json!(upstream)));
     entity
 }
 
@@ -196,6 +192,12 @@ fn fingerprint(text: &str) -> u64 {
 
 fn typed<T: DeserializeOwned>(value: Value) -> Result<T, String> {
     serde_json::from_value(value).map_err(|error| format!("/{NATIVE}: {error}"))
+}
+
+fn put(entity: &mut Value, key: &str, value: Option<Value>) {
+    if let (Some(members), Some(value)) = (entity.as_object_mut(), value) {
+        members.insert(key.to_owned(), value);
+    }
 }
 
 fn take(entity: &mut Value, key: &str) -> Option<Value> {
