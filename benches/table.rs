@@ -186,7 +186,7 @@ fn change(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
             bencher.iter(|| {
                 index = (index + 7_919) % size;
-                let route = Shape::Prefix.route(index);
+                let route = Shape::Prefix.route(index).into();
                 let change = Change::PutRoute {
                     route,
                     age: index as u64,

@@ -194,7 +194,7 @@ fn the_reason_tells_failures_apart() {
     on_both_drivers(|driver| {
         let bad = ScriptedOrigin::answering("garbage\r\n\r\n");
         let silent = ScriptedOrigin::start(|connection, _| {
-            connection.request();
+            connection.head();
             connection.reader.to_end();
         });
         let closing = ScriptedOrigin::start(|connection, _| {

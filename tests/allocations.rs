@@ -1,6 +1,6 @@
 //! A request on a kept-alive connection allocates nothing once the core is warm.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(missing_docs)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read, Write};

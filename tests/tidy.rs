@@ -1,6 +1,6 @@
 //! Reads the sources: what the design promises about their shape must be so.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(missing_docs)]
 
 use std::path::{Path, PathBuf};
 

@@ -20,7 +20,7 @@ impl Cores {
     }
 
     fn plan_on(usable: &[usize], workers: &Workers, admin: Option<u16>) -> Result<Self, BootError> {
-        let admin = admin.map_or(usable.last().copied().unwrap_or(0), usize::from);
+        let admin = admin.map_or_else(|| usable.last().copied().unwrap_or(0), usize::from);
         let others: Vec<usize> = usable
             .iter()
             .copied()

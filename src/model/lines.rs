@@ -235,13 +235,13 @@ fn walk_yaml(text: &str, tracker: &mut Tracker) {
         };
         let line = u32::try_from(span.start.line()).unwrap_or(u32::MAX);
         match event {
-            Event::Scalar(ref text, ..) => {
-                if begin_node(&mut stack, tracker, Some(text), line).is_some() {
-                    end_node(&mut stack, tracker);
-                }
-            }
-            Event::Alias(_) => {
-                if begin_node(&mut stack, tracker, None, line).is_some() {
+            Event::Scalar(..) | Event::Alias(_) => {
+                let text = match &event {
+                    Event::Scalar(text, ..) => Some(text.as_ref()),
+                    _ => None,
+                };
+                let is_value = begin_node(&mut stack, tracker, text, line).is_some();
+                if is_value {
                     end_node(&mut stack, tracker);
                 }
             }

@@ -1,8 +1,6 @@
 //! Whole documents: every fault of a text at once, with its line; and what is read back of
 //! anything that can be declared.
 
-#![allow(clippy::unwrap_used)]
-
 use std::sync::OnceLock;
 
 use proptest::prelude::*;

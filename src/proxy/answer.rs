@@ -127,6 +127,19 @@ impl Failure {
         }
     }
 
+    pub(super) fn to_send(timely: bool, repeatable: bool, stale: bool) -> Self {
+        let fault = if timely {
+            Fault::Closed
+        } else {
+            Fault::Timeout
+        };
+        Self {
+            repeatable,
+            stale,
+            ..Self::of(fault)
+        }
+    }
+
     pub(super) fn at(self, server: usize) -> Self {
         Self {
             server: Some(server),
@@ -191,7 +204,7 @@ impl Exchange<'_> {
     }
 
     /// Sends what is in the lease to the client.
-    async fn send(&self, lease: Lease, entry: &mut Entry<'_>) -> Result<Lease, Failure> {
+    async fn send(&self, lease: Lease, entry: &Entry<'_>) -> Result<Lease, Failure> {
         let bytes = lease.len();
         self.await_client();
         let (sent, lease) = self.client.send(lease).await;
@@ -221,24 +234,22 @@ struct Begun {
     tunnel: bool,
 }
 
-/// Passes the response to one request on.
-pub(super) async fn answer(
+/// Waits for the response's head and passes interim ones on. The lease that comes back begins with
+/// the composed head.
+async fn await_head(
     exchange: &Exchange<'_>,
     mut lease: Lease,
     entry: &mut Entry<'_>,
-) -> Answering {
+) -> Result<(Begun, Lease), (Failure, Option<Lease>)> {
     let mut interim = 0u8;
-    if !exchange.uploading.get() {
-        exchange.client_deadline.suspend(&exchange.link.stream);
-    }
-    let mut begun = loop {
+    loop {
         let progress = if lease.is_empty() {
             Progress::More
         } else {
             read_head(exchange, &mut lease, entry).map_err(|fault| (Failure::of(fault), None))?
         };
         match progress {
-            Progress::Final(begun) => break begun,
+            Progress::Final(begun) => return Ok((begun, lease)),
             Progress::Interim => {
                 interim += 1;
                 if interim > exchange.plan.max_interim {
@@ -274,7 +285,19 @@ pub(super) async fn answer(
                 }
             }
         }
-    };
+    }
+}
+
+/// Passes the response to one request on.
+pub(super) async fn answer(
+    exchange: &Exchange<'_>,
+    lease: Lease,
+    entry: &mut Entry<'_>,
+) -> Answering {
+    if !exchange.uploading.get() {
+        exchange.client_deadline.suspend(&exchange.link.stream);
+    }
+    let (mut begun, mut lease) = await_head(exchange, lease, entry).await?;
     if begun.tunnel {
         return Ok(Answered {
             reusable: false,
@@ -368,15 +391,33 @@ fn read_head(
     {
         return Err(Fault::TooLarge);
     }
+    let mut begun = begin(exchange, &response, limits.bytes, composed);
+    entry.answered(response.status);
+    lease.advance(length);
+    if !tunnel {
+        take_first_piece(&mut begun.reframe, lease, &snapshot.settings.trailers)?;
+    }
+    put_before(lease, composed);
+    Ok(Progress::Final(begun))
+}
+
+/// Composes the head of the response for the client.
+fn begin(
+    exchange: &Exchange<'_>,
+    response: &Response<'_, '_>,
+    head_bytes: usize,
+    composed: &mut Vec<u8>,
+) -> Begun {
+    let Exchange { core, plan, .. } = exchange;
+    let tunnel = response.status == 101;
     let outgoing = body_for_client(response.body, plan.modern);
     let keeps_client = plan.persistent && outgoing != Body::UntilClose && !core.is_draining();
-    let upgrade = response
-        .fields
-        .iter()
-        .find(|field| Name::of(field.name) == Name::Upgrade);
+    let upgrade = tunnel
+        .then(|| response.fields.iter())
+        .and_then(|mut fields| fields.find(|field| Name::of(field.name) == Name::Upgrade));
     let dates = core.dates.borrow();
     compose::response(
-        &response,
+        response,
         &ResponsePlan {
             body: outgoing,
             date: dates.http(),
@@ -385,28 +426,21 @@ fn read_head(
                 (true, false) => Persistence::KeepAlive,
                 (false, _) => Persistence::Close,
             },
-            upgrade: upgrade.filter(|_| tunnel).map(|field| field.value),
+            upgrade: upgrade.map(|field| field.value),
         },
         composed,
     );
-    entry.answered(response.status);
     let to = if outgoing == Body::Chunked {
         Outgoing::Chunked
     } else {
         Outgoing::Plain
     };
-    let mut begun = Begun {
-        reframe: Reframe::new(response.body, to, plan.max_response_bytes, limits.bytes),
+    Begun {
+        reframe: Reframe::new(response.body, to, plan.max_response_bytes, head_bytes),
         reusable: response.is_persistent() && response.body != Body::UntilClose,
         keeps_client,
         tunnel,
-    };
-    lease.advance(length);
-    if !tunnel {
-        take_first_piece(&mut begun.reframe, lease, &snapshot.settings.trailers)?;
     }
-    put_before(lease, composed);
-    Ok(Progress::Final(begun))
 }
 
 /// Frames what of the body came with the head.
@@ -446,7 +480,7 @@ fn compose_interim(response: &Response<'_, '_>, composed: &mut Vec<u8>) {
 }
 
 /// Passes an interim response on, to a client that knows what that is (RFC 9110 §15.2).
-async fn pass_interim(exchange: &Exchange<'_>, entry: &mut Entry<'_>) -> Result<(), Failure> {
+async fn pass_interim(exchange: &Exchange<'_>, entry: &Entry<'_>) -> Result<(), Failure> {
     if !exchange.plan.modern {
         return Ok(());
     }

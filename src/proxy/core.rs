@@ -78,11 +78,10 @@ pub async fn run(parts: CoreParts) -> std::io::Result<()> {
         counters: parts.counters,
         heads: BufferPool::new(HEAD_BUFFER, RESTING, usize::MAX),
         exchanges: BufferPool::new(EXCHANGE_BUFFER, RESTING, usize::MAX),
-        large: BufferPool::new(
-            LARGE_BUFFER,
-            16,
-            usize::from(first.settings.limits.large_buffers),
-        ),
+        large: {
+            let most = usize::from(first.settings.limits.large_buffers);
+            BufferPool::new(LARGE_BUFFER, most, most)
+        },
         scratch: RefCell::default(),
         dates: RefCell::new(Dates::now()),
         log: lines,
@@ -118,7 +117,7 @@ impl Core {
     /// The snapshot to serve a request by, the newest first. Not to be held across a wait.
     #[inline]
     pub(super) fn snapshot(&self) -> Ref<'_, Taken> {
-        if self.mailbox.newest() != self.snapshot.borrow().epoch {
+        if self.mailbox.newest() > self.snapshot.borrow().epoch {
             self.take();
         }
         self.snapshot.borrow()

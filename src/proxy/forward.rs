@@ -150,6 +150,7 @@ pub(super) async fn forward(
     }
 }
 
+/// One try: picks a server, connects, sends, and passes the answer on.
 async fn attempt(
     connection: &mut Connection,
     core: &Core,
@@ -159,7 +160,7 @@ async fn attempt(
     failed_at: Option<usize>,
     tries: u8,
 ) -> Result<Answer, Failure> {
-    let picked = pick(&plan.pool, failed_at).ok_or(Failure::of(Fault::NoServer))?;
+    let picked = pick(&plan.pool, failed_at).ok_or_else(|| Failure::of(Fault::NoServer))?;
     let repeatable = plan.idempotent && plan.is_whole;
     let limit = u64::from(plan.timeouts.connect_ms);
     entry.picked(&plan.pool, &picked.server.name);
@@ -176,19 +177,9 @@ async fn attempt(
         .set_at(total.min(core.deadlines.after(u64::from(plan.timeouts.send_ms))));
     let (sent, mut lease) = link.stream.send(request).await;
     if sent.is_err() && plan.upload.is_none() {
-        // The answer may have come before the end of the connection, but that is for uploads.
-        let fault = if link.deadline.has_passed() {
-            Fault::Timeout
-        } else {
-            Fault::Closed
-        };
         plan.request = Some(lease);
-        return Err(Failure {
-            repeatable,
-            stale: reused,
-            ..Failure::of(fault)
-        }
-        .at(picked.index));
+        let timely = !link.deadline.has_passed();
+        return Err(Failure::to_send(timely, repeatable, reused).at(picked.index));
     }
     lease.reset(plan.request_bytes);
     let uploading = Cell::new(plan.upload.is_some());
@@ -213,19 +204,14 @@ async fn attempt(
         Some(upload) => both(&exchange, lease, entry, upload, input).await,
     };
     match answered {
+        Ok(answered) if answered.tunnel => Ok(Answer::Tunnel(link, answered.lease)),
         Ok(answered) => {
-            if answered.tunnel {
-                return Ok(Answer::Tunnel(link, answered.lease));
-            }
             if answered.reusable && !uploading.get() {
                 plan.pool.keep(&picked.server, link, core.deadlines.now());
             }
             let open = answered.keeps_client && !uploading.get();
-            Ok(Answer::Done(if open {
-                After::KeepOpen
-            } else {
-                After::Close
-            }))
+            let after = if open { After::KeepOpen } else { After::Close };
+            Ok(Answer::Done(after))
         }
         Err((mut failure, lease)) => {
             plan.request = lease;
@@ -301,11 +287,7 @@ async fn upload(
         lease.reset(32);
         put_behind(&mut lease, input.filled());
         input.reset(0);
-        let snapshot = exchange.core.snapshot();
-        reframe.take(&mut lease, &snapshot.settings.trailers, |rest| {
-            put_behind(input, rest)
-        })?;
-        drop(snapshot);
+        take_what_is_at_hand(exchange.core, reframe, &mut lease, input)?;
         lease = pump.send(lease).await.map_err(|_| BodyFault::ToFailed)?;
     }
     let core = exchange.core;
@@ -316,6 +298,19 @@ async fn upload(
     })
     .await
     .map(drop)
+}
+
+/// Frames what has come along with the head; what belongs to the next request stays in the input.
+fn take_what_is_at_hand(
+    core: &Core,
+    reframe: &mut Reframe,
+    lease: &mut Lease,
+    input: &mut Lease,
+) -> Result<(), BodyFault> {
+    let snapshot = core.snapshot();
+    reframe.take(lease, &snapshot.settings.trailers, |rest| {
+        put_behind(input, rest);
+    })
 }
 
 /// An input that may have to be lent anew.

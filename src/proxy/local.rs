@@ -167,7 +167,7 @@ fn compose_whole(core: &Core, parts: &Parts<'_>, out: &mut Vec<u8>) -> Option<Le
 
 /// Sends a local answer.
 pub(super) async fn answer(
-    connection: &mut Connection,
+    connection: &Connection,
     core: &Core,
     local: Local,
     entry: &mut Entry<'_>,
@@ -226,7 +226,7 @@ pub(super) async fn refuse(connection: &mut Connection, core: &Core, refusal: Re
 /// of the request, the connection can go on.
 #[cold]
 pub(super) async fn fault(
-    connection: &mut Connection,
+    connection: &Connection,
     core: &Core,
     fault: Fault,
     plan: &Plan,

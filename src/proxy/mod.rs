@@ -10,6 +10,8 @@ mod connect;
 mod core;
 mod explain;
 mod fault;
+#[cfg(feature = "fault-points")]
+mod fault_point;
 mod forward;
 mod local;
 mod pick;

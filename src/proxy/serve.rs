@@ -78,6 +78,8 @@ pub(super) fn decide(connection: &mut Connection, core: &Core) -> Result<Option<
         return Ok(None);
     };
     core.counters.requests.add(1);
+    #[cfg(feature = "fault-points")]
+    super::fault_point::reach(&request);
     composed.clear();
     let length = request.head.length;
     let step = if local::is_for_us(&request) {

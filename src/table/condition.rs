@@ -97,8 +97,8 @@ impl Conditions {
 
     /// The first condition that `question` does not meet.
     pub(super) fn unmet<F: Fields>(&self, question: &Question<'_, F>) -> Option<Unmet<'_>> {
-        let method = |method: &Box<[u8]>| **method == *question.method;
-        if !self.methods.is_empty() && !self.methods.iter().any(method) {
+        let mut methods = self.methods.iter().map(|method| &**method);
+        if !self.methods.is_empty() && !methods.any(|method| method == question.method) {
             return Some(Unmet::Method);
         }
         let unmet = self.fields.iter().find(|field| {

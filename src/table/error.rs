@@ -137,9 +137,6 @@ pub enum PatternFault {
     /// It does not start with `/`.
     #[error("does not start with '/'")]
     NoSlash,
-    /// It has no normal form.
-    #[error("has no normal form")]
-    NotNormal,
     /// `{name*}` stands before the end.
     #[error("has '{{name*}}' before its end")]
     RestNotLast,

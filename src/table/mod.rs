@@ -6,10 +6,13 @@
 //! allocation. [`Table::explain`] says for one request why each route won or lost.
 //!
 //! Reading order: `order` (which route wins), `pattern` and `condition` (what a route asks for),
-//! `action` (what it does), `route`, `hosts` and `tree` (how it is found), `map` (what makes
-//! sharing possible), `upstream`.
+//! `action` and `rewrite` (what it does), `route`, `hosts` and `tree` (how it is found), `map` (what
+//! makes sharing possible), `upstream`.
 
 mod action;
+mod captures;
+#[cfg(test)]
+mod cases;
 mod condition;
 mod error;
 mod explain;
@@ -18,6 +21,7 @@ mod label;
 mod map;
 mod order;
 mod pattern;
+mod rewrite;
 mod route;
 mod seed;
 #[cfg(test)]
@@ -29,13 +33,14 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-pub use action::{Action, Forward, Pieces, PrefixRewrite, Redirect, Respond};
-pub use action::{Rewrite, RouteTimeouts};
+pub use action::{Action, Forward, Redirect, Respond, RouteTimeouts};
+pub use captures::{CAPTURES_MAX, Captures};
 pub use condition::{Conditions, Fields, Question, Unmet};
 pub use error::{CompileError, PatternFault};
 pub use explain::{Outcome, VERDICTS_MAX, Verdict};
 pub use order::{AGE_MAX, Criterion, Order, PATH_BYTES_MAX, SEGMENTS_MAX};
-pub use pattern::{CAPTURES_MAX, Captures, HostPattern, PathKind, PathPattern};
+pub use pattern::{HostPattern, PathKind, PathPattern};
+pub use rewrite::{Pieces, PrefixRewrite, Rewrite};
 pub use route::{Route, default_id};
 pub use upstream::{Endpoint, PoolLimits, Server, Upstream, UpstreamId};
 
@@ -63,7 +68,7 @@ pub enum Change {
     /// none).
     PutRoute {
         /// The route.
-        route: model::Route,
+        route: Arc<model::Route>,
         /// Its age; smaller is older. No two routes may have the same; equal ones go by id.
         age: u64,
     },

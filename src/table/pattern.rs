@@ -6,12 +6,10 @@
 
 use regex::bytes::Regex;
 
+use super::captures::{CAPTURES_MAX, Captures, capture_name};
 use super::error::{CompileError, PatternFault};
 use super::order::{Criteria, PATH_BYTES_MAX, SEGMENTS_MAX};
 use crate::model;
-
-/// The most captures of a template, or named groups of a regular expression.
-pub const CAPTURES_MAX: usize = 16;
 
 /// The most bytes that one compiled regular expression may take.
 const REGEX_BYTES_MAX: usize = 1 << 20;
@@ -69,13 +67,6 @@ pub(super) enum Edge<'p> {
     Literal(&'p str),
     /// Any segment that is not empty.
     Capture(&'p str),
-}
-
-/// Where the captures of a matched route lie in the path of the request.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Captures {
-    count: u8,
-    ranges: [(u32, u32); CAPTURES_MAX],
 }
 
 // === impl HostPattern ===
@@ -280,8 +271,8 @@ impl PathPattern {
     }
 
     fn literal(path: &str, kind: PathKind, end: End) -> Result<Self, PatternFault> {
-        let text = normal(path)?;
-        check_size(&text)?;
+        check(path)?;
+        let text = path.into();
         Ok(Self {
             kind,
             text,
@@ -291,11 +282,10 @@ impl PathPattern {
     }
 
     fn template(path: &str) -> Result<Self, PatternFault> {
-        let body = path.strip_prefix('/').ok_or(PatternFault::NoSlash)?;
+        check(path)?;
         let mut names = Vec::new();
-        let mut text = String::with_capacity(path.len());
         let mut end = End::Nothing;
-        for segment in body.split('/') {
+        for segment in path.split('/') {
             if end == End::Slash {
                 return Err(PatternFault::RestNotLast);
             }
@@ -303,7 +293,6 @@ impl PathPattern {
                 if segment.contains(['{', '}']) {
                     return Err(PatternFault::Brace);
                 }
-                text += &normal(&format!("/{segment}"))?;
                 continue;
             };
             let plain = name.strip_suffix('*').unwrap_or(name);
@@ -317,16 +306,13 @@ impl PathPattern {
                 return Err(PatternFault::DuplicateCapture);
             }
             names.push(plain);
-            text.push('/');
-            text.push_str(segment);
         }
         if names.len() > CAPTURES_MAX {
             return Err(PatternFault::TooManyCaptures);
         }
-        check_size(&text)?;
         Ok(Self {
             kind: PathKind::Template,
-            text: text.into(),
+            text: path.into(),
             end,
             regex: None,
         })
@@ -342,54 +328,6 @@ impl End {
             Self::Nothing => rest.is_none(),
             Self::Slash => rest.is_some(),
             Self::Whole => true,
-        }
-    }
-}
-
-// === impl Captures ===
-
-impl Captures {
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        usize::from(self.count)
-    }
-
-    /// The text of the capture `index`, as it stands in `path`; empty if there is none.
-    pub fn text<'p>(&self, index: usize, path: &'p [u8]) -> &'p [u8] {
-        let range = self.ranges.get(index).copied().unwrap_or_default();
-        path.get(range.0 as usize..range.1 as usize)
-            .unwrap_or_default()
-    }
-
-    fn push(&mut self, start: usize, end: usize) {
-        if let Some(range) = self.ranges.get_mut(usize::from(self.count)) {
-            *range = (start as u32, end as u32);
-            self.count += 1;
-        }
-    }
-
-    fn fill_from_template(&mut self, template: &str, path: &[u8]) {
-        let mut start = 1;
-        for segment in template.split('/').skip(1) {
-            let rest = path.get(start..).unwrap_or_default();
-            let end = start + split_segment(rest).0.len();
-            match capture_name(segment) {
-                Some(name) if name.ends_with('*') => self.push(start, path.len()),
-                Some(_) => self.push(start, end),
-                None => {}
-            }
-            start = end + 1;
-        }
-    }
-
-    fn fill_from_regex(&mut self, regex: &Regex, path: &[u8]) {
-        let mut locations = regex.capture_locations();
-        regex.captures_read(&mut locations, path);
-        for (group, name) in regex.capture_names().enumerate() {
-            if name.is_some() {
-                let (start, end) = locations.get(group).unwrap_or_default();
-                self.push(start, end);
-            }
         }
     }
 }
@@ -418,15 +356,11 @@ pub(super) fn split_segment(rest: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// The normal form of a path, which request paths are in too.
-fn normal(path: &str) -> Result<Box<str>, PatternFault> {
+/// Whether the tree can hold `path`. That it is in normal form, the model has seen to.
+fn check(path: &str) -> Result<(), PatternFault> {
     if path.bytes().any(|byte| byte.is_ascii_control()) {
         return Err(PatternFault::Control);
     }
-    Ok(path.into())
-}
-
-fn check_size(path: &str) -> Result<(), PatternFault> {
     if !path.starts_with('/') {
         return Err(PatternFault::NoSlash);
     }
@@ -437,11 +371,6 @@ fn check_size(path: &str) -> Result<(), PatternFault> {
         return Err(PatternFault::TooManySegments);
     }
     Ok(())
-}
-
-/// What stands between the braces of a segment that is a capture.
-fn capture_name(segment: &str) -> Option<&str> {
-    segment.strip_prefix('{')?.strip_suffix('}')
 }
 
 fn is_name_byte(byte: u8) -> bool {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::action::Action;
+use super::captures::Captures;
 use super::condition::{Conditions, Fields, Question};
 use super::error::CompileError;
 use super::map::Entry;
 use super::order::{AGE_MAX, Criteria, Order};
-use super::pattern::{Captures, HostPattern, PathPattern};
+use super::pattern::{HostPattern, PathPattern};
 use super::upstream::UpstreamId;
 use crate::model;
 

@@ -21,7 +21,7 @@ struct Request {
     field: Option<&'static str>,
 }
 
-struct OneField(Option<&'static str>);
+pub(super) struct OneField(pub(super) Option<&'static str>);
 
 impl Fields for OneField {
     fn any(&self, name: &[u8], accept: &mut dyn FnMut(&[u8]) -> bool) -> bool {
@@ -31,7 +31,7 @@ impl Fields for OneField {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Put(Box<model::Route>),
+    Put(Arc<model::Route>),
     Remove(usize),
 }
 
@@ -144,14 +144,6 @@ fn routes() -> impl Strategy<Value = Vec<model::Route>> {
 }
 
 fn request() -> impl Strategy<Value = Request> {
-    let hosts = [
-        "a.test",
-        "b.a.test",
-        "c.b.a.test",
-        "x.test",
-        "test",
-        "other",
-    ];
     let path = prop_oneof![9 => literal_path(), 1 => Just("*".to_owned())];
     let fields = option::of(select(&["1", "22", "3"][..]));
     let parts = (
@@ -169,7 +161,7 @@ fn request() -> impl Strategy<Value = Request> {
     })
 }
 
-fn blank() -> model::Route {
+pub(super) fn blank() -> model::Route {
     let blank = r#"{"respond": {}}"#;
     serde_json::from_str(blank).expect("a route without a path")
 }
@@ -305,13 +297,13 @@ fn found(table: &Table, request: &Request) -> Option<String> {
     })
 }
 
-fn table(routes: &[model::Route]) -> Table {
+pub(super) fn table(routes: &[model::Route]) -> Table {
     Table::compile(routes, &[]).expect("a valid table")
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        2 => route().prop_map(|route| Step::Put(Box::new(route))),
+        2 => route().prop_map(|route| Step::Put(Arc::new(route))),
         1 => (0..12_usize).prop_map(Step::Remove),
     ]
 }
@@ -343,7 +335,7 @@ proptest! {
                     age += 1;
                     kept.retain(|_, other| other.id != route.id);
                     kept.insert(age, (**route).clone());
-                    Change::PutRoute { route: (**route).clone(), age }
+                    Change::PutRoute { route: route.clone(), age }
                 }
                 Step::Remove(id) => {
                     let id = format!("r{id}");
@@ -417,232 +409,4 @@ proptest! {
             prop_assert!(found(&table, &request).is_none_or(|id| !id.is_empty()));
         }
     }
-}
-
-// === single cases ===
-
-fn forward(text: &str) -> model::Route {
-    serde_json::from_str(text).expect("a valid route")
-}
-
-fn upstream(name: &str, address: &str) -> model::Upstream {
-    let server = format!(r#"{{"address": "{address}", "port": 80}}"#);
-    let text = format!(r#"{{"name": "{name}", "servers": [{server}]}}"#);
-    serde_json::from_str(&text).expect("a valid upstream")
-}
-
-fn rewritten(route: &str, path: &str) -> String {
-    let table = Table::compile(&[forward(route)], &[upstream("u", "127.0.0.1")]).expect("valid");
-    let fields = OneField(None);
-    let path = path.as_bytes();
-    let question = Question {
-        host: b"h",
-        path,
-        query: b"a=b",
-        method: b"GET",
-        fields: &fields,
-    };
-    let found = table.find(&question).expect("a match");
-    let mut into = Vec::new();
-    match &found.route.action {
-        Action::Forward(forward) => forward.rewrite.apply(path, &found.captures, &mut into),
-        Action::Redirect(redirect) => redirect.location(&question, &found.captures, &mut into),
-        Action::Respond(_) => {}
-    }
-    String::from_utf8(into).expect("text")
-}
-
-#[test]
-fn captures_go_into_rewrites_and_redirects() {
-    let template = r#"{"path_template": "/u/{id}/{rest*}", "upstream": "u",
-        "rewrite_template": "/v2/{rest}/{id}"}"#;
-    assert_eq!(rewritten(template, "/u/7%20/a/b"), "/v2/a/b/7%20");
-    assert_eq!(rewritten(template, "/u/7/"), "/v2//7");
-    let bare = r#"{"path_template": "/{rest*}", "upstream": "u", "rewrite_template": "{rest}"}"#;
-    assert_eq!(rewritten(bare, "/a/b"), "/a/b");
-    assert_eq!(rewritten(bare, "/"), "/");
-    let regex = r#"{"path_regex": "/(x)?(?P<one>[a-z]+)-(?P<two>\\d+)(?P<no>!)?", "upstream": "u",
-        "rewrite_template": "/{two}/{one}{no}"}"#;
-    assert_eq!(rewritten(regex, "/abc-12"), "/12/abc");
-    let redirect = r#"{"path_template": "/old/{id}",
-        "redirect": {"to": "https://{host}/new/{id}{query}#{path}"}}"#;
-    assert_eq!(rewritten(redirect, "/old/9"), "https://h/new/9?a=b#/old/9");
-}
-
-#[test]
-fn what_cannot_be_compiled_is_refused_with_its_reason() {
-    for (route, reason) in [
-        (
-            r#"{"path": "a", "upstream": "u"}"#,
-            "route 'a': the path 'a' does not start with '/'",
-        ),
-        (
-            r#"{"path_template": "/a{b}", "upstream": "u"}"#,
-            "route '/a{b}': the path '/a{b}' has a brace out of place; a capture is a whole \
-             segment, like '/{id}'",
-        ),
-        (
-            r#"{"path_template": "/{r*}/b", "upstream": "u"}"#,
-            "route '/{r*}/b': the path '/{r*}/b' has '{name*}' before its end",
-        ),
-        (
-            r#"{"path": "/a", "upstream": "v"}"#,
-            "route '/a': there is no upstream 'v'",
-        ),
-        (
-            r#"{"path": "/a"}"#,
-            "route '/a': give exactly one of 'upstream', 'redirect' and 'respond'",
-        ),
-        (
-            r#"{"path": "/a", "upstream": "u", "rewrite_template": "/{x}"}"#,
-            "route '/a': '/{x}' uses a capture that the path does not have",
-        ),
-        (
-            r#"{"path": "/a", "host": "a/b", "upstream": "u"}"#,
-            "route 'a/b/a': 'a/b' is not a host; write a name, or '*.' and a name",
-        ),
-    ] {
-        let refused = Table::compile(&[forward(route)], &[upstream("u", "127.0.0.1")]);
-        assert_eq!(
-            refused.err().map(|error| error.to_string()).as_deref(),
-            Some(reason)
-        );
-    }
-    for regex in ["a)|(?:b", "(", "(?:a{1000}){1000}"] {
-        let route = model::Route {
-            path_regex: Some(regex.into()),
-            ..blank()
-        };
-        let refused = Table::compile(&[route], &[]);
-        assert!(
-            matches!(refused, Err(CompileError::Regex { .. })),
-            "{regex}"
-        );
-    }
-}
-
-#[test]
-fn an_upstream_keeps_its_number_and_its_addresses() {
-    let ports = |table: &Table, id| {
-        let upstream = table.upstream(id).expect("the upstream");
-        (upstream.version, upstream.servers[0].endpoints.len())
-    };
-    let first = Table::compile(&[], &[upstream("u", "Name.test")]).expect("valid");
-    let id = first.upstream_id("u").expect("a number");
-    assert_eq!(ports(&first, id), (1, 0));
-    let addresses = vec!["127.0.0.1".parse().expect("an address"); 2];
-    let resolve = Change::Resolve {
-        name: "name.test".into(),
-        addresses,
-    };
-    let second = first.change(std::slice::from_ref(&resolve)).expect("valid");
-    assert_eq!(ports(&second, id), (2, 2));
-    assert_eq!(ports(&first, id), (1, 0));
-    assert_eq!(
-        ports(&second.change(&[resolve]).expect("valid"), id),
-        (2, 2)
-    );
-    let again = Change::PutUpstream(upstream("u", "name.test"));
-    assert_eq!(ports(&second.change(&[again]).expect("valid"), id), (2, 2));
-    let mut heavier = upstream("u", "name.test");
-    heavier.servers[0].weight = 9;
-    let heavier = second
-        .change(&[Change::PutUpstream(heavier)])
-        .expect("valid");
-    assert_eq!(ports(&heavier, id), (3, 2));
-    let replaced = heavier.replace(&[], &[upstream("v", "w"), upstream("u", "name.test")]);
-    let replaced = replaced.expect("valid");
-    assert_eq!(replaced.upstream_id("u"), Some(id));
-    assert_eq!(ports(&replaced, id), (4, 2));
-    let moved = Change::PutUpstream(upstream("u", "other.test"));
-    let moved = replaced.change(&[moved]).expect("valid");
-    assert_eq!(ports(&moved, id), (5, 0));
-    let mut names = moved
-        .server_names()
-        .map(|(name, _)| name)
-        .collect::<Vec<_>>();
-    names.sort_unstable();
-    assert_eq!(names, ["other.test", "w"]);
-}
-
-#[test]
-fn an_upstream_in_use_stays_and_a_number_is_not_used_again() {
-    let route = |id: &str| {
-        forward(&format!(
-            r#"{{"id": "{id}", "path": "/{id}", "upstream": "u"}}"#
-        ))
-    };
-    let routes = [route("a"), route("b")];
-    let table = Table::compile(&routes, &[upstream("u", "127.0.0.1")]).expect("valid");
-    let id = table.upstream_id("u").expect("a number");
-    let remove = Change::RemoveUpstream("u".into());
-    let refused = table.change(std::slice::from_ref(&remove)).err();
-    assert!(matches!(
-        refused,
-        Some(CompileError::UpstreamInUse { routes: 2, .. })
-    ));
-    let put_back = [
-        remove.clone(),
-        Change::PutUpstream(upstream("u", "127.0.0.2")),
-    ];
-    assert_eq!(
-        table.change(&put_back).expect("valid").upstream_id("u"),
-        Some(id)
-    );
-    let all = [
-        remove,
-        Change::RemoveRoute("a".into()),
-        Change::RemoveRoute("b".into()),
-    ];
-    let emptied = table.change(&all).expect("valid");
-    assert_eq!((emptied.upstream_count(), emptied.upstream(id)), (0, None));
-    let anew = emptied
-        .change(&[Change::PutUpstream(upstream("u", "127.0.0.1"))])
-        .expect("valid");
-    assert_ne!(anew.upstream_id("u"), Some(id));
-}
-
-#[test]
-fn routes_without_an_id_get_one_each() {
-    let text = r#"{"path": "/a", "host": "H", "upstream": "u"}"#;
-    let upstreams = [upstream("u", "::1")];
-    let table = Table::compile(&[forward(text), forward(text)], &upstreams).expect("valid");
-    assert!(table.route("h/a").is_some() && table.route("h/a#2").is_some());
-    let named = forward(r#"{"id": "x", "path": "/a", "upstream": "u"}"#);
-    let twice = Table::compile(&[named.clone(), named], &upstreams);
-    assert!(matches!(twice, Err(CompileError::DuplicateRoute { .. })));
-}
-
-#[test]
-fn an_explanation_is_sentences() {
-    let routes = [
-        forward(r#"{"id": "old", "path_prefix": "/a", "respond": {}}"#),
-        forward(r#"{"id": "exact", "path": "/a", "respond": {}}"#),
-        forward(r#"{"id": "put", "path": "/a", "methods": ["PUT"], "respond": {}}"#),
-        forward(r#"{"id": "other", "path": "/b", "respond": {}}"#),
-        forward(r#"{"id": "host", "path": "/a", "host": "b", "respond": {}}"#),
-    ];
-    let table = table(&routes);
-    let fields = OneField(None);
-    let question = Question {
-        host: b"h",
-        path: b"/a",
-        query: b"",
-        method: b"GET",
-        fields: &fields,
-    };
-    let lines = table
-        .explain(&question)
-        .into_iter()
-        .map(|verdict| verdict.to_string());
-    assert_eq!(
-        lines.collect::<Vec<_>>(),
-        [
-            "'exact' wins.",
-            "'old' matches too, but the winner names exactly this path.",
-            "'put' has the host and the path, but not the method.",
-            "'host' has the path, but is for another host.",
-            "'other' has the host, but is for another path.",
-        ]
-    );
 }

@@ -17,8 +17,8 @@ use super::seed::Seed;
 #[derive(Clone)]
 pub(super) struct Node {
     label: Label,
-    literals: Map<Node>,
-    capture: Option<Arc<Node>>,
+    literals: Map<Self>,
+    capture: Option<Arc<Self>>,
     routes: Routes,
     /// The greatest rank of all routes in and below this node.
     top: i32,

@@ -75,6 +75,8 @@ pub fn request(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<u8>
             && !(plan.drop_underscores && name == Name::Other && field.name.contains('_'))
         {
             put_field(out, field.name.as_bytes(), field.value);
+        } else if name == Name::MaxForwards {
+            put_max_forwards(head.method, field, out);
         }
     }
     put_length(out, head.body);
@@ -166,7 +168,8 @@ fn put_length_without_body(out: &mut Vec<u8>, head: &Response<'_, '_>) {
 /// Whether a field goes on to the next hop (RFC 9110 §7.6.1).
 #[inline]
 fn goes_on(field: &Field<'_>, name: Name, all: &[Field<'_>], names_fields: bool) -> bool {
-    !name.is_for_this_hop() && !(names_fields && is_named_by_connection(field.name, all))
+    let ends_here = name.is_for_this_hop();
+    !(ends_here || names_fields && is_named_by_connection(field.name, all))
 }
 
 #[cold]
@@ -219,25 +222,18 @@ fn put_forwarding(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<
         out,
         &[&client.node, b";host=\"", plan.host, b"\";proto=http\r\n"],
     );
-    put_max_forwards(head, out);
 }
 
 /// `Max-Forwards` counts hops for OPTIONS and TRACE; elsewhere it means nothing (RFC 9110 §7.6.2).
-fn put_max_forwards(head: &Request<'_, '_>, out: &mut Vec<u8>) {
-    let counts = matches!(head.method, "OPTIONS" | "TRACE");
-    for field in head
-        .fields
-        .iter()
-        .filter(|field| Name::of(field.name) == Name::MaxForwards)
-    {
-        match field::content_length(field.value) {
-            Some(hops) if counts => {
-                out.extend_from_slice(b"Max-Forwards: ");
-                put_decimal(out, hops.saturating_sub(1));
-                out.extend_from_slice(b"\r\n");
-            }
-            _ => put_field(out, field.name.as_bytes(), field.value),
+#[cold]
+fn put_max_forwards(method: &str, field: &Field<'_>, out: &mut Vec<u8>) {
+    match field::content_length(field.value) {
+        Some(hops) if matches!(method, "OPTIONS" | "TRACE") => {
+            out.extend_from_slice(b"Max-Forwards: ");
+            put_decimal(out, hops.saturating_sub(1));
+            out.extend_from_slice(b"\r\n");
         }
+        _ => put_field(out, field.name.as_bytes(), field.value),
     }
 }
 

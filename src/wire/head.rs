@@ -50,6 +50,16 @@ pub enum Version {
     Http11,
 }
 
+impl Version {
+    fn of_minor(minor: u8) -> Self {
+        if minor == 1 {
+            Self::Http11
+        } else {
+            Self::Http10
+        }
+    }
+}
+
 /// How the end of a body is found (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Body {
@@ -258,11 +268,7 @@ pub fn request<'b, 's>(
         return Err(HeadFault::StartLine);
     };
     check_line_endings(bytes, length, fields)?;
-    let version = if version == 1 {
-        Version::Http11
-    } else {
-        Version::Http10
-    };
+    let version = Version::of_minor(version);
     if method == "CONNECT" {
         return Err(HeadFault::Connect);
     }
@@ -278,12 +284,10 @@ pub fn request<'b, 's>(
     if facts.expect_unknown && version == Version::Http11 {
         return Err(HeadFault::Expectation);
     }
-    let body = match facts.coding(version)? {
-        true => Body::Chunked,
-        false => facts
-            .length
-            .filter(|length| *length > 0)
-            .map_or(Body::None, Body::Length),
+    let body = match (facts.coding(version)?, facts.length) {
+        (true, _) => Body::Chunked,
+        (false, None | Some(0)) => Body::None,
+        (false, Some(length)) => Body::Length(length),
     };
     let may_upgrade = facts.connection.upgrade && version == Version::Http11;
     Ok(Some(Request {
@@ -292,7 +296,7 @@ pub fn request<'b, 's>(
         target,
         version,
         authority: named.map(|(named, _)| named).or(host),
-        host_text: named.map_or(facts.host.unwrap_or_default(), |(_, text)| text),
+        host_text: named.map_or_else(|| facts.host.unwrap_or_default(), |(_, text)| text),
         fields,
         body,
         connection: facts.connection,
@@ -340,11 +344,7 @@ pub fn response<'b, 's>(
     if status < 100 || !bytes.starts_with(b"HTTP/1.") {
         return Err(HeadFault::StartLine);
     }
-    let version = if version == 1 {
-        Version::Http11
-    } else {
-        Version::Http10
-    };
+    let version = Version::of_minor(version);
     let facts = Facts::of(fields)?;
     let chunked = facts.coding(version)?;
     let bodiless = to_head || status < 200 || status == 204 || status == 304;

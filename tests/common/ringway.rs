@@ -90,12 +90,7 @@ impl Ringway {
             finished: false,
             expected: None,
         };
-        // A connection that has come and gone: from then on the core has all it needs.
-        drop(TcpStream::connect(ringway.address()).expect("a connection"));
-        let status = ringway.wait_for_status("the core serves", |status| {
-            status.sum("accepted") == 1 && status.sum("connections") == 0
-        });
-        ringway.files_at_start = status.open_files();
+        ringway.files_at_start = ringway.files_at_rest();
         ringway
     }
 
@@ -138,6 +133,24 @@ impl Ringway {
     /// Asks for the status until it is as wanted.
     pub fn wait_for_status(&self, what: &str, wanted: impl Fn(&Status) -> bool) -> Status {
         wait_until(what, || Some(self.status()).filter(&wanted))
+    }
+
+    /// How many files are open when a connection has come and gone, so that the core has all that
+    /// it needs. The socket is closed a moment after the connection is counted out.
+    fn files_at_rest(&self) -> u64 {
+        drop(TcpStream::connect(self.address()).expect("a connection"));
+        let (mut count, mut times) = (0, 0);
+        wait_until("the core is at rest", || {
+            let status = self.status();
+            times = if count == status.open_files() {
+                times + 1
+            } else {
+                1
+            };
+            count = status.open_files();
+            let at_rest = status.sum("accepted") == 1 && status.sum("connections") == 0;
+            (at_rest && times >= 5).then_some(count)
+        })
     }
 
     /// Bytes of memory that the process holds.

@@ -1,0 +1,266 @@
+//! The path that an upstream sees, and other text that is made anew for each request.
+//!
+//! What comes from the request goes in as it stands there, encoded; nothing is decoded or encoded
+//! on the way.
+
+use super::captures::Captures;
+use super::error::{CompileError, PatternFault};
+use crate::model;
+
+/// How the path changes on its way to the upstream.
+#[derive(Clone, Debug)]
+pub enum Rewrite {
+    /// Not at all.
+    Keep,
+    /// A start of the path is replaced.
+    Prefix(Box<PrefixRewrite>),
+    /// The path is made anew of text and captures.
+    Template(Pieces),
+}
+
+/// A start of the path, and what takes its place.
+#[derive(Clone, Debug)]
+pub struct PrefixRewrite {
+    /// A path that starts otherwise is kept.
+    pub pattern: Box<[u8]>,
+    /// What the pattern is replaced by.
+    pub replacement: Box<[u8]>,
+}
+
+/// Text with places that a request fills in.
+#[derive(Clone, Debug)]
+pub struct Pieces(Box<[Piece]>);
+
+#[derive(Clone, Debug)]
+enum Piece {
+    Capture(u8),
+    Host,
+    Path,
+    Query,
+    Text(Box<[u8]>),
+}
+
+/// What may stand in a template besides captures.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(super) enum Places {
+    /// Nothing: it makes a path.
+    Captures,
+    /// `{host}`, `{path}` and `{query}`.
+    Request,
+}
+
+/// What a request puts in the places of [`Pieces`].
+pub(super) struct Filling<'a> {
+    pub(super) path: &'a [u8],
+    pub(super) captures: &'a Captures,
+    pub(super) host: &'a [u8],
+    pub(super) query: &'a [u8],
+}
+
+// === impl Rewrite ===
+
+impl Rewrite {
+    /// Appends the new form of `path` to `into`; it always starts with `/`.
+    ///
+    /// Captures go in as they stand, encoded as in the path. Where a replaced prefix and what
+    /// follows it would bring two slashes together, one is left out.
+    pub fn apply(&self, path: &[u8], captures: &Captures, into: &mut Vec<u8>) {
+        let start = into.len();
+        match self {
+            Self::Keep => into.extend_from_slice(path),
+            Self::Prefix(prefix) => prefix.apply(path, into),
+            Self::Template(pieces) => {
+                pieces.fill(
+                    &Filling {
+                        path,
+                        captures,
+                        host: b"",
+                        query: b"",
+                    },
+                    into,
+                );
+            }
+        }
+        if into.get(start) != Some(&b'/') {
+            into.insert(start, b'/');
+        }
+    }
+
+    pub(super) fn compile(
+        id: &str,
+        route: &model::Route,
+        captures: &[&str],
+    ) -> Result<Self, CompileError> {
+        let no_control = |text: &str| {
+            let control = text.bytes().any(|byte| byte.is_ascii_control());
+            let fault = rewrite_error(id, text, PatternFault::Control);
+            if control {
+                Err(fault)
+            } else {
+                Ok(text.as_bytes().into())
+            }
+        };
+        match (&route.rewrite_pattern, &route.rewrite_template) {
+            (None, None) => Ok(Self::Keep),
+            (_, Some(template)) => {
+                let pieces = Pieces::parse(template, captures, Places::Captures);
+                let pieces = pieces.map_err(|fault| rewrite_error(id, template, fault))?;
+                Ok(Self::Template(pieces))
+            }
+            (Some(pattern), None) => Ok(Self::Prefix(Box::new(PrefixRewrite {
+                pattern: no_control(pattern)?,
+                replacement: no_control(&route.rewrite_replacement)?,
+            }))),
+        }
+    }
+}
+
+// === impl PrefixRewrite ===
+
+impl PrefixRewrite {
+    fn apply(&self, path: &[u8], into: &mut Vec<u8>) {
+        let Some(rest) = path.strip_prefix(&*self.pattern) else {
+            into.extend_from_slice(path);
+            return;
+        };
+        into.extend_from_slice(&self.replacement);
+        let doubled = self.replacement.ends_with(b"/");
+        let rest = rest.strip_prefix(b"/").filter(|_| doubled).unwrap_or(rest);
+        into.extend_from_slice(rest);
+    }
+}
+
+// === impl Pieces ===
+
+impl Pieces {
+    pub(super) fn parse(
+        text: &str,
+        captures: &[&str],
+        places: Places,
+    ) -> Result<Self, PatternFault> {
+        if text.bytes().any(|byte| byte.is_ascii_control()) {
+            return Err(PatternFault::Control);
+        }
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            let (name, after) = after.split_once('}').ok_or(PatternFault::Brace)?;
+            pieces.extend(Piece::text(before)?);
+            let capture = captures.iter().position(|capture| *capture == name);
+            pieces.push(match (capture, name, places) {
+                (Some(index), _, _) => Piece::Capture(index as u8),
+                (None, "host", Places::Request) => Piece::Host,
+                (None, "path", Places::Request) => Piece::Path,
+                (None, "query", Places::Request) => Piece::Query,
+                (None, _, _) => return Err(PatternFault::UnknownCapture),
+            });
+            rest = after;
+        }
+        pieces.extend(Piece::text(rest)?);
+        Ok(Self(pieces.into()))
+    }
+
+    pub(super) fn use_captures(&self) -> bool {
+        self.0
+            .iter()
+            .any(|piece| matches!(piece, Piece::Capture(_)))
+    }
+
+    pub(super) fn fill(&self, with: &Filling<'_>, into: &mut Vec<u8>) {
+        for piece in &self.0 {
+            match piece {
+                Piece::Capture(index) => {
+                    into.extend_from_slice(with.captures.text(usize::from(*index), with.path));
+                }
+                Piece::Host => into.extend_from_slice(with.host),
+                Piece::Path => into.extend_from_slice(with.path),
+                Piece::Query if with.query.is_empty() => {}
+                Piece::Query => {
+                    into.push(b'?');
+                    into.extend_from_slice(with.query);
+                }
+                Piece::Text(text) => into.extend_from_slice(text),
+            }
+        }
+    }
+}
+
+// === impl Piece ===
+
+impl Piece {
+    fn text(text: &str) -> Result<Option<Self>, PatternFault> {
+        if text.contains('}') {
+            return Err(PatternFault::Brace);
+        }
+        Ok((!text.is_empty()).then(|| Self::Text(text.as_bytes().into())))
+    }
+}
+
+pub(super) fn rewrite_error(id: &str, template: &str, fault: PatternFault) -> CompileError {
+    CompileError::Rewrite {
+        route: id.into(),
+        template: template.into(),
+        fault,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefix(pattern: &str, replacement: &str) -> Rewrite {
+        Rewrite::Prefix(Box::new(PrefixRewrite {
+            pattern: pattern.as_bytes().into(),
+            replacement: replacement.as_bytes().into(),
+        }))
+    }
+
+    fn applied(rewrite: &Rewrite, path: &str) -> String {
+        let mut into = b"before ".to_vec();
+        rewrite.apply(path.as_bytes(), &Captures::default(), &mut into);
+        String::from_utf8(into).expect("text")
+    }
+
+    #[test]
+    fn a_prefix_is_replaced_and_the_result_is_a_path() {
+        for (pattern, replacement, path, expected) in [
+            ("/api", "", "/api/x", "/x"),
+            ("/api", "", "/api", "/"),
+            ("/api/", "", "/api/x", "/x"),
+            ("/api", "/", "/api/x", "/x"),
+            ("/api", "/v2/", "/api/x", "/v2/x"),
+            ("/api", "/v2", "/api/x", "/v2/x"),
+            ("/api", "v2", "/api/x", "/v2/x"),
+            ("/api", "/v2", "/other", "/other"),
+        ] {
+            let expected = format!("before {expected}");
+            assert_eq!(
+                applied(&prefix(pattern, replacement), path),
+                expected,
+                "{pattern}"
+            );
+        }
+        assert_eq!(applied(&Rewrite::Keep, "/a"), "before /a");
+    }
+
+    #[test]
+    fn templates_refuse_what_they_cannot_fill_in() {
+        let parse = |text, places| Pieces::parse(text, &["id"], places).map(|_| ()).err();
+        assert_eq!(parse("/{id}/{id}", Places::Captures), None);
+        assert_eq!(parse("https://{host}{path}{query}", Places::Request), None);
+        assert_eq!(
+            parse("/{path}", Places::Captures),
+            Some(PatternFault::UnknownCapture)
+        );
+        assert_eq!(
+            parse("/{name}", Places::Request),
+            Some(PatternFault::UnknownCapture)
+        );
+        assert_eq!(parse("/{id", Places::Captures), Some(PatternFault::Brace));
+        assert_eq!(parse("/id}", Places::Captures), Some(PatternFault::Brace));
+        assert_eq!(
+            parse("/a\r\n", Places::Captures),
+            Some(PatternFault::Control)
+        );
+    }
+}
