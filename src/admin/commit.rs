@@ -7,12 +7,14 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use serde_json::Value;
 use thiserror::Error;
 
 use super::condition::Conditions;
 use super::deny;
+use super::dialect::Fault;
 use super::entity::{Entity, Kind};
 use super::stage::Stage;
 use super::state::Kept;
@@ -67,6 +69,25 @@ pub(super) enum Operation {
     Restore {
         entities: Vec<(Kind, Rc<str>, Option<Rc<Kept>>)>,
     },
+    /// What a dialect makes of the state that the writes before leave.
+    Dialect(Box<dyn Act>),
+}
+
+/// A write that has to see the state to know what it is.
+pub(super) trait Act: std::fmt::Debug {
+    /// Stages it, the whole of it or nothing.
+    fn act(&self, stage: &mut Stage<'_>) -> Result<Done, Refusal>;
+}
+
+/// Where a declaration comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Source {
+    /// A client of the flat API.
+    Client,
+    /// A client of a dialect in which two routes may match the same.
+    Dialect,
+    /// The file, or an earlier epoch.
+    Store,
 }
 
 /// Which entity is meant.
@@ -123,6 +144,8 @@ pub(super) enum Refusal {
     NotAnObject,
     #[error("{0}")]
     Store(Rc<StoreError>),
+    #[error("{}", .0.description)]
+    Dialect(Box<Fault>),
     #[error("the admin core is stopping")]
     Stopping,
     #[error("too many writes are waiting; try again")]
@@ -131,18 +154,7 @@ pub(super) enum Refusal {
 
 /// The word for a kind.
 pub(super) fn name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Route => "route",
-        Kind::Upstream => "upstream",
-    }
-}
-
-/// The key that an entity's id stands under in its native form.
-fn id_key(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Route => "id",
-        Kind::Upstream => "name",
-    }
+    kind.name()
 }
 
 /// The most routes that are named where an upstream is in use.
@@ -197,6 +209,7 @@ impl Stage<'_> {
             }
             Operation::Exchange { entities } => self.exchange(entities),
             Operation::Restore { entities } => self.restore(entities),
+            Operation::Dialect(act) => act.act(self),
         }
     }
 
@@ -236,8 +249,8 @@ impl Stage<'_> {
     fn create(&mut self, kind: Kind, mut value: Value) -> Result<Rc<Kept>, Refusal> {
         require(kind, &value)?;
         let id = match kind {
-            Kind::Upstream => value
-                .get("name")
+            Kind::Upstream | Kind::Document(_) => value
+                .get(kind.id_key())
                 .and_then(Value::as_str)
                 .unwrap_or("")
                 .to_owned(),
@@ -248,7 +261,7 @@ impl Stage<'_> {
         }
         let age = self.next_age;
         self.next_age += 1;
-        self.check_and_put(kind, id, value, age, self.now, true)
+        self.check_and_put(kind, id, value, (age, self.now), Source::Client)
     }
 
     /// The id that a new route has: its own, or one made of host and path.
@@ -276,7 +289,7 @@ impl Stage<'_> {
     }
 
     fn replace(&mut self, before: Rc<Kept>, mut value: Value) -> Result<Done, Refusal> {
-        let key = id_key(before.kind);
+        let key = before.kind.id_key();
         let object = value.as_object_mut().ok_or(Refusal::NotAnObject)?;
         match object.get(key) {
             None => {
@@ -290,23 +303,23 @@ impl Stage<'_> {
             return Ok(self.done(Some(before.clone()), Some(before)));
         }
         let id = before.id.to_string();
-        let after =
-            self.check_and_put(before.kind, id, value, before.age, before.created_at, true)?;
+        let since = (before.age, before.created_at);
+        let after = self.check_and_put(before.kind, id, value, since, Source::Client)?;
         Ok(self.done(Some(before), Some(after)))
     }
 
     /// Checks a declaration in itself and against the others, and puts it. What clients declare
-    /// (`from_client`) may not point at the admin listener, nor match just what another route does.
-    fn check_and_put(
+    /// may not point at the admin listener; over the flat API it may not match just what another
+    /// route does, either. `since` is its age and when it was made.
+    pub(super) fn check_and_put(
         &mut self,
         kind: Kind,
         id: String,
         value: Value,
-        age: u64,
-        created_at: u64,
-        from_client: bool,
+        (age, created_at): (u64, u64),
+        source: Source,
     ) -> Result<Rc<Kept>, Refusal> {
-        let change = match kind {
+        let changes = match kind {
             Kind::Route => {
                 let route = model::check_route(&value, &self.state.config.http)?;
                 if let Some(name) = &route.upstream
@@ -314,18 +327,19 @@ impl Stage<'_> {
                 {
                     return Err(model::no_upstream(name, self.upstream_names()).into());
                 }
-                if from_client {
+                if source == Source::Client {
                     self.refuse_twin(&id, &value, &route)?;
                 }
-                Change::PutRoute { route, age }
+                route_changes(&route, age)
             }
             Kind::Upstream => {
                 let upstream = model::check_upstream(&value)?;
-                if from_client {
+                if source != Source::Store {
                     deny::check(&upstream, &self.state.config.admin)?;
                 }
-                Change::PutUpstream(upstream)
+                vec![Change::PutUpstream(upstream)]
             }
+            Kind::Document(_) => Vec::new(),
         };
         let updated_at = self.now;
         let entity = Entity {
@@ -338,7 +352,7 @@ impl Stage<'_> {
             value,
         };
         let kept = Rc::new(Kept::of(&entity));
-        self.put(kept.clone(), change)?;
+        self.put(kept.clone(), changes)?;
         Ok(kept)
     }
 
@@ -390,7 +404,7 @@ impl Stage<'_> {
 
     fn exchange(&mut self, entities: &[Entity]) -> Result<Done, Refusal> {
         let mut differences = Vec::new();
-        for kind in [Kind::Upstream, Kind::Route] {
+        for kind in Kind::ALL {
             for entity in entities.iter().filter(|entity| entity.kind == kind) {
                 let Entity { id, value, .. } = entity;
                 let before = self.get(kind, id);
@@ -404,12 +418,13 @@ impl Stage<'_> {
                         (self.next_age - 1, self.now)
                     }
                 };
+                let since = (age, created_at);
                 let put =
-                    self.check_and_put(kind, id.clone(), value.clone(), age, created_at, false)?;
+                    self.check_and_put(kind, id.clone(), value.clone(), since, Source::Store)?;
                 differences.extend(Difference::of(before, Some(put)));
             }
         }
-        for kind in [Kind::Route, Kind::Upstream] {
+        for kind in Kind::ALL.into_iter().rev() {
             let stay = entities.iter().filter(|entity| entity.kind == kind);
             let stay: HashSet<&str> = stay.map(|entity| entity.id.as_str()).collect();
             let go = self
@@ -433,7 +448,7 @@ impl Stage<'_> {
 
     fn restore(&mut self, entities: &[(Kind, Rc<str>, Option<Rc<Kept>>)]) -> Result<Done, Refusal> {
         let mut differences = Vec::new();
-        for kind in [Kind::Upstream, Kind::Route] {
+        for kind in Kind::ALL {
             for (_, id, then) in entities.iter().filter(|(of, ..)| *of == kind) {
                 let Some(then) = then else { continue };
                 let before = self.get(kind, id);
@@ -445,11 +460,12 @@ impl Stage<'_> {
                     continue;
                 }
                 let id = id.to_string();
-                let put = self.check_and_put(kind, id, value, then.age, then.created_at, false)?;
+                let since = (then.age, then.created_at);
+                let put = self.check_and_put(kind, id, value, since, Source::Store)?;
                 differences.extend(Difference::of(before, Some(put)));
             }
         }
-        for kind in [Kind::Route, Kind::Upstream] {
+        for kind in Kind::ALL.into_iter().rev() {
             for (_, id, then) in entities.iter().filter(|(of, ..)| *of == kind) {
                 let gone = then.is_none();
                 let Some(kept) = self.get(kind, id).filter(|_| gone) else {
@@ -465,6 +481,15 @@ impl Stage<'_> {
             subject: None,
         })
     }
+}
+
+/// What a route is in the table: a route for each host and path, or none.
+pub(super) fn route_changes(route: &model::Route, age: u64) -> Vec<Change> {
+    if !route.enabled {
+        return Vec::new();
+    }
+    let each = route.each().into_iter();
+    each.map(|route| Change::PutRoute { route: Arc::new(route), age }).collect()
 }
 
 /// What seed 001 asks for first, in its words.

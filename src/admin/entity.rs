@@ -157,6 +157,14 @@ impl Collection {
         self.names().0
     }
 
+    /// How many there are.
+    pub(super) const COUNT: usize = COLLECTIONS.len();
+
+    /// Its place among all of them, below [`Collection::COUNT`].
+    pub(super) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
     fn names(self) -> (&'static str, &'static str) {
         // Made from a place in the list, here alone.
         COLLECTIONS.get(usize::from(self.0)).copied().unwrap_or_default()

@@ -92,7 +92,7 @@ pub(super) fn structural(state: &State, file: &[Entity]) -> Vec<String> {
             Some(_) => {}
         }
     }
-    for kind in [Kind::Route, Kind::Upstream] {
+    for kind in Kind::ALL {
         let of_kind = file.iter().filter(|entity| entity.kind == kind);
         let in_file: HashSet<&str> = of_kind.map(|entity| entity.id.as_str()).collect();
         for id in state.of_kind(kind).ids().filter(|id| !in_file.contains(id)) {

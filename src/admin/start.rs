@@ -12,6 +12,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 use super::audit::Audit;
+use super::commit::route_changes;
 use super::core::{Core, QUEUE_MAX};
 use super::entity::{Entity, Kind};
 use super::guard::{Guard, KeyError};
@@ -115,6 +116,7 @@ pub fn prepare(path: Option<&Path>, mut config: Config) -> Result<Prepared, Admi
     // The entities have them.
     config.routes = Vec::new();
     config.upstreams = Vec::new();
+    config.entities.clear();
     Ok(Prepared {
         first,
         config,
@@ -127,28 +129,28 @@ pub fn prepare(path: Option<&Path>, mut config: Config) -> Result<Prepared, Admi
 }
 
 fn changes(entities: &[Entity]) -> Result<Vec<Change>, AdminError> {
-    let change = |entity: &Entity| {
+    let mut changes = Vec::new();
+    for entity in entities {
         let value = entity.value.clone();
         let stored = |kind| {
             let id = entity.id.clone();
             move |source| AdminError::Stored { kind, id, source }
         };
-        Ok(match entity.kind {
+        match entity.kind {
             Kind::Route => {
                 let mut route: crate::model::Route =
                     serde_json::from_value(value).map_err(stored("route"))?;
                 route.id = Some(entity.id.clone());
-                Change::PutRoute {
-                    route,
-                    age: entity.age,
-                }
+                changes.extend(route_changes(&route, entity.age));
             }
             Kind::Upstream => {
-                Change::PutUpstream(serde_json::from_value(value).map_err(stored("upstream"))?)
+                let upstream = serde_json::from_value(value).map_err(stored("upstream"))?;
+                changes.push(Change::PutUpstream(upstream));
             }
-        })
-    };
-    entities.iter().map(change).collect()
+            Kind::Document(_) => {}
+        }
+    }
+    Ok(changes)
 }
 
 /// Takes the port; where the kernel chooses it, the configuration says which from then on.

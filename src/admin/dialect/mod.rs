@@ -4,6 +4,7 @@ mod flat;
 mod generic;
 mod write;
 
+pub(super) use self::generic::Fault;
 pub(super) use self::write::settle;
 
 use std::rc::Rc;

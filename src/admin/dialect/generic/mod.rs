@@ -14,6 +14,8 @@ mod place;
 mod render;
 mod template;
 
+pub(in crate::admin) use self::fault::Fault;
+
 /// A text of `bytes` random bytes, in hexadecimal.
 pub(crate) fn random_text(bytes: usize) -> String {
     let mut random = vec![0; bytes];

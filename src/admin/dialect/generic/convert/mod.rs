@@ -20,7 +20,8 @@ use serde_json::{Map, Value, json};
 use super::form::{self, Form};
 use crate::model::{Route, Upstream};
 
-pub(crate) use self::route::{REDIRECTION, STATIC_RESPONSE};
+#[cfg(test)]
+use self::route::{REDIRECTION, STATIC_RESPONSE};
 
 /// The dialect's name among the extensions of an entity.
 pub(crate) const DIALECT: &str = "generic";
