@@ -42,6 +42,34 @@ pub(super) struct Writer {
     pub(super) from: Option<SocketAddr>,
     /// The method and the path of the request.
     pub(super) request: Rc<str>,
+    /// What it is called in the audit log, where the dialect has a word for it.
+    pub(super) action: Option<Action>,
+}
+
+/// What a write is called: `CREATE_ROUTE`, and the alert that goes with it, `routeCreated`.
+#[derive(Clone, Debug)]
+pub(super) struct Action {
+    pub(super) name: Rc<str>,
+    pub(super) alert: Rc<str>,
+}
+
+impl Action {
+    /// The action of a verb on a noun, both as they stand in the log.
+    pub(super) fn of(verb: &str, noun: &str) -> Self {
+        let done = match verb {
+            "CREATE" | "BULK_CREATE" => "Created",
+            "UPDATE" | "BULK_UPDATE" => "Updated",
+            "PATCHED" | "BULK_PATCH" => "Patched",
+            _ => "Deleted",
+        };
+        let mut alert = String::new();
+        for (index, word) in noun.split('_').enumerate() {
+            let (first, rest) = word.split_at(word.len().min(1));
+            alert.push_str(&if index == 0 { first.to_lowercase() } else { first.to_owned() });
+            alert.push_str(&rest.to_lowercase());
+        }
+        Self { name: format!("{verb}_{noun}").into(), alert: (alert + done).into() }
+    }
 }
 
 /// What is to be done.
@@ -389,7 +417,7 @@ impl Stage<'_> {
         })
     }
 
-    fn take_out(&mut self, kept: &Rc<Kept>) -> Result<(), Refusal> {
+    pub(super) fn take_out(&mut self, kept: &Rc<Kept>) -> Result<(), Refusal> {
         if kept.kind == Kind::Upstream {
             let mut users = self.users(&kept.id);
             let mut routes: Vec<Rc<str>> = users.by_ref().take(USERS_SHOWN).cloned().collect();
@@ -509,7 +537,7 @@ fn require(kind: Kind, value: &Value) -> Result<(), Refusal> {
 
 impl Difference {
     /// None if nothing differs.
-    fn of(before: Option<Rc<Kept>>, after: Option<Rc<Kept>>) -> Option<Self> {
+    pub(super) fn of(before: Option<Rc<Kept>>, after: Option<Rc<Kept>>) -> Option<Self> {
         let some = after.as_ref().or(before.as_ref())?;
         let (kind, id) = (some.kind, some.id.clone());
         let same = matches!((&before, &after), (Some(one), Some(other)) if Rc::ptr_eq(one, other));

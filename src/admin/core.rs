@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::audit::Audit;
 use super::commit::{Done, Refusal, Write, Writer};
+use super::dialect::Sessions;
 use super::guard::Guard;
 use super::history::History;
 use super::publish::InForce;
@@ -27,6 +28,8 @@ pub(super) struct Core {
     pub(super) state: RefCell<State>,
     pub(super) history: RefCell<History>,
     pub(super) guard: RefCell<Guard>,
+    /// The sessions of the dashboard.
+    pub(super) sessions: RefCell<Sessions>,
     pub(super) publisher: Publisher,
     pub(super) in_force: InForce,
     /// The newest epoch, for those who wait for the next one.
@@ -97,6 +100,7 @@ impl Writer {
             name: Rc::from("ringway"),
             from: None,
             request: Rc::from(request),
+            action: None,
         }
     }
 }

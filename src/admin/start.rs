@@ -20,9 +20,10 @@ use super::history::History;
 use super::publish::{self, InForce};
 use super::state::State;
 use super::store::{Opened, Store, StoreError};
-use super::{Control, clock, listener, writer};
+use super::{Control, clock, dialect, listener, writer};
 use crate::epoch::{Settings, Snapshot};
 use crate::model::Config;
+use crate::model::secret::SecretError;
 use crate::table::{Change, CompileError, Table};
 
 /// Why the admin core cannot start.
@@ -44,6 +45,9 @@ pub enum AdminError {
         /// What the system says.
         source: io::Error,
     },
+    /// The secret of the first admin key cannot be had.
+    #[error("admin.client_secret: {0}")]
+    AdminKey(#[from] SecretError),
     /// The stored routes make no table.
     #[error(transparent)]
     Compile(#[from] CompileError),
@@ -92,9 +96,10 @@ impl fmt::Debug for Prepared {
 pub fn prepare(path: Option<&Path>, mut config: Config) -> Result<Prepared, AdminError> {
     let Opened {
         store,
-        entities,
+        mut entities,
         epoch,
     } = Store::open(path, &config)?;
+    dialect::seed(&mut entities, &config.admin)?;
     let table = Table::empty().change(&changes(&entities)?)?;
     let first = Arc::new(Snapshot {
         epoch: epoch.max(1),
@@ -201,6 +206,7 @@ pub(super) fn start(control: Control) -> io::Result<Started> {
         state: RefCell::new(State::of(first, config, &entities)),
         history: RefCell::new(History::default()),
         guard: RefCell::new(guard),
+        sessions: RefCell::default(),
         publisher,
         in_force: InForce::new(),
         queue,

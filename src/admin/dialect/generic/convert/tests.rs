@@ -133,12 +133,14 @@ fn merged(parts: Vec<Value>) -> Value {
     Value::Object(each.flatten().collect())
 }
 
+fn matched() -> impl Strategy<Value = Value> {
+    let host = prop_oneof![Just(json!({})), Just(json!({"host": "b.io"}))];
+    (host, path(), rewriting())
+        .prop_map(|(host, path, rewriting)| merged(vec![host, path, rewriting]))
+}
+
 /// A native route, and the upstream of its own if it has one.
 fn native() -> impl Strategy<Value = Native> {
-    let host = prop_oneof![Just(json!({})), Just(json!({"host": "b.io"}))];
-    let matched = (host, path(), rewriting()).prop_map(|(host, path, rewriting)| {
-        merged(vec![host, path, rewriting])
-    });
     let action = prop_oneof![
         Just(json!({"upstream": "api"})),
         Just(json!({"upstream": "inline-0"})),
@@ -160,10 +162,10 @@ fn native() -> impl Strategy<Value = Native> {
         },
     );
     let parts = (
-        matched.clone(),
+        matched(),
         action,
         proptest::collection::vec(condition, 0..4),
-        proptest::collection::vec(matched, 0..3),
+        proptest::collection::vec(matched(), 0..3),
         more,
         (0u16..3, 1u64..9_000),
     );
