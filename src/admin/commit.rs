@@ -91,8 +91,11 @@ pub(super) enum Operation {
     },
     /// A present one goes; with a prefix, all routes that have it.
     Remove { kind: Kind, target: Target },
-    /// Exactly these entities, instead of all that there are.
-    Exchange { entities: Vec<Entity> },
+    /// Exactly these entities, instead of all that there are of these kinds.
+    Exchange {
+        entities: Vec<Entity>,
+        kinds: &'static [Kind],
+    },
     /// These entities as they were; none means not there.
     Restore {
         entities: Vec<(Kind, Rc<str>, Option<Rc<Kept>>)>,
@@ -235,7 +238,7 @@ impl Stage<'_> {
                 }
                 self.remove_all(all)
             }
-            Operation::Exchange { entities } => self.exchange(entities),
+            Operation::Exchange { entities, kinds } => self.exchange(entities, kinds),
             Operation::Restore { entities } => self.restore(entities),
             Operation::Dialect(act) => act.act(self),
         }
@@ -430,9 +433,9 @@ impl Stage<'_> {
         Ok(self.remove(kept.kind, &kept.id)?)
     }
 
-    fn exchange(&mut self, entities: &[Entity]) -> Result<Done, Refusal> {
+    fn exchange(&mut self, entities: &[Entity], kinds: &[Kind]) -> Result<Done, Refusal> {
         let mut differences = Vec::new();
-        for kind in Kind::ALL {
+        for kind in kinds.iter().copied() {
             for entity in entities.iter().filter(|entity| entity.kind == kind) {
                 let Entity { id, value, .. } = entity;
                 let before = self.get(kind, id);
@@ -452,7 +455,7 @@ impl Stage<'_> {
                 differences.extend(Difference::of(before, Some(put)));
             }
         }
-        for kind in Kind::ALL.into_iter().rev() {
+        for kind in kinds.iter().copied().rev() {
             let stay = entities.iter().filter(|entity| entity.kind == kind);
             let stay: HashSet<&str> = stay.map(|entity| entity.id.as_str()).collect();
             let go = self

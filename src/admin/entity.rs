@@ -143,6 +143,16 @@ impl Kind {
         }
     }
 
+    /// Its place in [`Kind::ALL`].
+    #[must_use]
+    pub fn place(self) -> usize {
+        match self {
+            Self::Upstream => 0,
+            Self::Route => 1,
+            Self::Document(collection) => 2 + collection.index(),
+        }
+    }
+
     /// Whether it is a document.
     #[must_use]
     pub fn is_document(self) -> bool {

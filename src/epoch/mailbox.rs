@@ -6,12 +6,9 @@
 //! because several were published meanwhile, are never seen by it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-
-use arc_swap::ArcSwap;
-use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::snapshot::Snapshot;
+use super::sync::{ArcSwap, AtomicU8, AtomicU64, Ordering, Receiver, Sender, bounded};
 use crate::net::Bell;
 
 /// What a core is told beside snapshots.

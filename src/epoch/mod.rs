@@ -8,6 +8,7 @@ pub mod counters;
 pub mod lines;
 mod mailbox;
 mod snapshot;
+mod sync;
 
 pub use mailbox::{Mailbox, Order, Publisher, Taken};
 pub use snapshot::{Settings, Snapshot};

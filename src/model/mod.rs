@@ -25,6 +25,7 @@ mod structure;
 pub mod upstream;
 
 pub use config::Config;
+pub(crate) use document::parse as parse_document;
 pub use document::{DEPTH_MAX, DOCUMENT_BYTES_MAX, Format};
 pub use faults::{Fault, Faults};
 pub use ids::name_routes;

@@ -139,8 +139,9 @@ pub(crate) fn find(group: &str, version: &str, entity: &str) -> Option<&'static 
 }
 
 /// The resource that is a stored kind as it is.
+#[cfg(test)]
 pub(crate) fn of_stored(kind: Kind) -> Option<&'static Resource> {
-    all().iter().find(|resource| resource.stored() == kind)
+    all().iter().find(|resource| resource.view == View::Stored(kind))
 }
 
 static CATALOGUE: LazyLock<Vec<Resource>> = LazyLock::new(|| {

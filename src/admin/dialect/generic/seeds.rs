@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::access::ADMIN_GROUP;
 use super::catalogue;
-use super::body;
+use super::{body, view};
 use crate::admin::clock::started_ms;
 use crate::admin::entity::{Entity, Kind};
 use crate::model::config::Admin;
@@ -82,6 +82,7 @@ fn seeds(admin: &Admin) -> Result<Vec<(&'static str, Value)>, SecretError> {
     for (plural, value) in &mut seeds {
         if let Some(resource) = catalogue::find("any", "any", plural) {
             body::normalise(resource, value);
+            *value = view::stored(resource.stored(), value.take());
         }
     }
     Ok(seeds)

@@ -60,7 +60,13 @@ impl Viewer {
                 Some(upstream) => convert::backend_to_generic(&upstream),
                 None => kept.value(),
             },
-            View::Stored(_) => kept.value(),
+            View::Stored(kind) => {
+                let mut entity = kept.value();
+                if kind.is_document() {
+                    self.resource.form.fill(&mut entity);
+                }
+                entity
+            }
         };
         if !body::is_native(self.resource) {
             add_times(kept, &mut entity);
@@ -81,15 +87,24 @@ impl Viewer {
     }
 }
 
-/// What is stored of a document: without the times that are known anyway.
+/// What is stored of a document: without members that have no value, which a configuration file
+/// cannot say; the form says what they are.
 pub(crate) fn stored(kind: Kind, mut entity: Value) -> Value {
-    if kind.is_document()
-        && let Some(metadata) = entity.get_mut("metadata").and_then(Value::as_object_mut)
-    {
-        metadata.shift_remove("created_at");
-        metadata.shift_remove("updated_at");
+    if kind.is_document() {
+        drop_nulls(&mut entity);
     }
     entity
+}
+
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|_, member| !member.is_null());
+            members.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
 }
 
 fn add_times(kept: &Kept, entity: &mut Value) {

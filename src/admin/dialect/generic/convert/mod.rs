@@ -66,7 +66,7 @@ pub(crate) fn route_to_native(mut entity: Value) -> Result<Native, String> {
         native = native.with(&own)?;
     }
     if let Some(delta) = delta::between(&words_of_route(&native), &entity) {
-        native.route.extensions.insert(DIALECT.to_owned(), delta);
+        native.route.extensions.insert(DIALECT.to_owned(), kept(&delta));
     }
     Ok(native.named())
 }
@@ -79,7 +79,7 @@ pub(crate) fn route_to_generic(route: &Route, upstream: Option<&Upstream>) -> Va
     }
     let extension = native.route.extensions.remove(DIALECT);
     let mut entity = words_of_route(&native);
-    if let Some(delta) = extension {
+    if let Some(delta) = extension.as_ref().and_then(known) {
         delta::lay(&delta, &mut entity);
     }
     let canonical = native.canonical();
@@ -108,7 +108,7 @@ pub(crate) fn backend_to_native(mut entity: Value) -> Result<Upstream, String> {
         upstream = typed(canonical)?;
     }
     if let Some(delta) = delta::between(&words_of_backend(&upstream), &entity) {
-        upstream.extensions.insert(DIALECT.to_owned(), delta);
+        upstream.extensions.insert(DIALECT.to_owned(), kept(&delta));
     }
     Ok(upstream)
 }
@@ -118,12 +118,23 @@ pub(crate) fn backend_to_generic(upstream: &Upstream) -> Value {
     let mut upstream = upstream.clone();
     let extension = upstream.extensions.remove(DIALECT);
     let mut entity = words_of_backend(&upstream);
-    if let Some(delta) = extension {
+    if let Some(delta) = extension.as_ref().and_then(known) {
         delta::lay(&delta, &mut entity);
     }
     let base = read_backend(&entity).map_or_else(|_| json!({}), |read| json!(read));
     put(&mut entity, NATIVE, delta::between(&base, &json!(upstream)));
     entity
+}
+
+/// A delta as it is kept: as a text, for in a configuration file a member without a value is one
+/// that is not there, and in a delta it is a value like any other.
+fn kept(delta: &Value) -> Value {
+    Value::String(delta.to_string())
+}
+
+/// A delta that was kept; none if it is no such text.
+fn known(kept: &Value) -> Option<Value> {
+    serde_json::from_str(kept.as_str()?).ok()
 }
 
 fn read_backend(entity: &Value) -> Result<Upstream, String> {
