@@ -14,7 +14,7 @@ fn start() -> (Ringway, ScriptedOrigin, ApisClient) {
 }
 
 /// A client with a key of its own.
-fn client_with(ringway: &Ringway, admin: &mut ApisClient, id: &str, more: Value) -> ApisClient {
+fn client_with(ringway: &Ringway, admin: &ApisClient, id: &str, more: Value) -> ApisClient {
     let mut key = json!({
         "clientId": id, "clientSecret": "s", "clientName": id,
         "authorizedEntities": ["group_admin-api-group"],
@@ -23,16 +23,8 @@ fn client_with(ringway: &Ringway, admin: &mut ApisClient, id: &str, more: Value)
         key[member] = value.clone();
     }
     json_of(&admin.post(APIKEYS, &key), 201);
-    KeyClient::connect(ringway, id)
-}
-
-struct KeyClient;
-
-impl KeyClient {
-    fn connect(ringway: &Ringway, id: &str) -> ApisClient {
-        let fields = format!("{id}\r\nOtoroshi-Client-Secret: s");
-        ApisClient::with(ringway.admin_address(), ("Otoroshi-Client-Id", &fields))
-    }
+    let fields = format!("{id}\r\nOtoroshi-Client-Secret: s");
+    ApisClient::with(ringway.admin_address(), ("Otoroshi-Client-Id", &fields))
 }
 
 #[test]
@@ -52,7 +44,7 @@ fn without_a_right_credential_the_answer_is_401() {
         ("Otoroshi-Client-Id", ID, 401),
         ("Cookie", "ringway_session=x", 401),
     ] {
-        let mut client = ApisClient::with(ringway.admin_address(), (name, value));
+        let client = ApisClient::with(ringway.admin_address(), (name, value));
         let answer = client.get(ROUTES);
         assert_eq!(answer.status(), status, "{name}: {value}: {}", answer.text());
         if status == 401 {
@@ -66,7 +58,7 @@ fn without_a_right_credential_the_answer_is_401() {
 
 #[test]
 fn an_apikey_is_no_key_of_the_flat_api() {
-    let (ringway, origin, mut client) = start();
+    let (ringway, origin, client) = start();
     assert_eq!(client.get("/routes").status(), 401);
     ringway.finish();
     origin.finish();
@@ -74,10 +66,10 @@ fn an_apikey_is_no_key_of_the_flat_api() {
 
 #[test]
 fn the_admin_key_is_an_entity_and_others_are_made_and_taken_away() {
-    let (ringway, origin, mut client) = start();
+    let (ringway, origin, client) = start();
     let key = json_of(&client.get(&format!("{APIKEYS}/{ID}")), 200);
     assert_eq!(key["authorizedEntities"], json!(["group_admin-api-group"]));
-    let mut other = client_with(&ringway, &mut client, "other", json!({}));
+    let other = client_with(&ringway, &client, "other", json!({}));
     json_of(&other.get(ROUTES), 200);
     for (more, what) in [
         (json!({"enabled": false}), "disabled"),
@@ -91,7 +83,7 @@ fn the_admin_key_is_an_entity_and_others_are_made_and_taken_away() {
         json_of(&client.put(&format!("{APIKEYS}/other"), &key), 200);
         assert_eq!(other.get(ROUTES).status(), 401, "{what}");
         json_of(&client.delete(&format!("{APIKEYS}/other")), 200);
-        client_with(&ringway, &mut client, "other", json!({}));
+        client_with(&ringway, &client, "other", json!({}));
         json_of(&other.get(ROUTES), 200);
     }
     ringway.finish();
@@ -100,10 +92,10 @@ fn the_admin_key_is_an_entity_and_others_are_made_and_taken_away() {
 
 #[test]
 fn flags_say_what_a_key_may_do_with_a_kind() {
-    let (ringway, origin, mut client) = start();
+    let (ringway, origin, client) = start();
     let kinds = json!({"routes": ["canRead", "canCreate"]}).to_string();
     let metadata = json!({"metadata": {"ringway-kinds": kinds}});
-    let mut other = client_with(&ringway, &mut client, "other", metadata);
+    let other = client_with(&ringway, &client, "other", metadata);
     let entity = route("one", "one.local", origin.address());
     let one = format!("{ROUTES}/one");
     json_of(&other.post(ROUTES, &entity), 201);
@@ -120,7 +112,7 @@ fn flags_say_what_a_key_may_do_with_a_kind() {
         let body = json_of(&answer, 401);
         assert_eq!(body["error_description"], "you cannot do that");
     }
-    let mut reader = client_with(&ringway, &mut client, "reader", json!({"readOnly": true}));
+    let reader = client_with(&ringway, &client, "reader", json!({"readOnly": true}));
     json_of(&reader.get(&one), 200);
     json_of(&reader.delete(&one), 401);
     // A kind that cannot be made cannot be made by anybody.
@@ -134,7 +126,7 @@ fn flags_say_what_a_key_may_do_with_a_kind() {
 
 #[test]
 fn tenants_and_teams_filter_what_is_seen_and_written() {
-    let (ringway, origin, mut client) = start();
+    let (ringway, origin, client) = start();
     let of = |id: &str, tenant: &str, team: &str| {
         let mut entity = route(id, &format!("{id}.local"), origin.address());
         entity["_loc"] = json!({"tenant": tenant, "teams": [team]});
@@ -145,7 +137,7 @@ fn tenants_and_teams_filter_what_is_seen_and_written() {
     }
     let rights = json!([{"tenant": "acme:rw", "teams": ["red:rw", "blue:r"]}]).to_string();
     let metadata = json!({"metadata": {"otoroshi-access-rights": rights}});
-    let mut acme = client_with(&ringway, &mut client, "acme", metadata);
+    let acme = client_with(&ringway, &client, "acme", metadata);
     let list = json_of(&acme.get(&format!("{ROUTES}?fields=id&sorted=id")), 200);
     let ids: Vec<&str> =
         list.as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
@@ -173,7 +165,7 @@ fn tenants_and_teams_filter_what_is_seen_and_written() {
 
 #[test]
 fn a_session_stands_for_the_key_it_was_begun_with() {
-    let (ringway, origin, mut client) = start();
+    let (ringway, origin, client) = start();
     let begun = client.send("POST", "/apis/session", &[], "");
     assert_eq!(begun.status(), 201, "{}", begun.text());
     let cookie = begun.field("set-cookie").expect("a cookie").to_owned();
@@ -181,7 +173,7 @@ fn a_session_stands_for_the_key_it_was_begun_with() {
         assert!(cookie.contains(part), "{cookie}");
     }
     let pair = cookie.split(';').next().unwrap();
-    let mut dashboard = ApisClient::with(ringway.admin_address(), ("Cookie", pair));
+    let dashboard = ApisClient::with(ringway.admin_address(), ("Cookie", pair));
     json_of(&dashboard.get(ROUTES), 200);
     json_of(&dashboard.delete("/apis/session"), 200);
     assert_eq!(dashboard.get(ROUTES).status(), 401);

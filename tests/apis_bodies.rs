@@ -21,7 +21,7 @@ fn one() -> String {
 
 #[test]
 fn an_entity_is_read_in_every_form() {
-    let (ringway, origin, mut client) = start();
+    let (ringway, origin, client) = start();
     let entity = route("one", "one.local", origin.address());
     let armoured = json!({"apiVersion": "proxy.otoroshi.io/v1", "kind": "Route",
                           "metadata": {"name": "armoured"}, "spec": entity});
@@ -60,7 +60,7 @@ fn an_entity_is_read_in_every_form() {
 
 #[test]
 fn a_patch_is_of_what_is_there() {
-    let (ringway, origin, mut client) = start();
+    let (ringway, origin, client) = start();
     let mut entity = route("one", "one.local", origin.address());
     entity["metadata"] = json!({"team": "payments"});
     json_of(&client.post(ROUTES, &entity), 201);
@@ -92,10 +92,10 @@ fn a_patch_is_of_what_is_there() {
 
 #[test]
 fn answers_are_written_as_they_are_accepted() {
-    let (ringway, origin, mut client) = start();
+    let (ringway, origin, client) = start();
     json_of(&client.post(ROUTES, &route("one", "one.local", origin.address())), 201);
     let kind = "routes.proxy.otoroshi.io/v1";
-    let mut get = |accept: &str, path: &str| {
+    let get = |accept: &str, path: &str| {
         let answer = client.send("GET", path, &[("Accept", accept)], "");
         assert_eq!(answer.status(), 200, "{}", answer.text());
         let content_type = answer.field("content-type").unwrap().to_owned();
@@ -131,7 +131,7 @@ fn answers_are_written_as_they_are_accepted() {
 
 #[test]
 fn what_is_large_is_compressed_where_that_is_accepted() {
-    let (ringway, origin, mut client) = start();
+    let (ringway, origin, client) = start();
     json_of(&client.post(ROUTES, &route("one", "one.local", origin.address())), 201);
     for path in [one(), ROUTES.to_owned()] {
         let plain = client.get(&path);
@@ -152,7 +152,7 @@ fn what_is_large_is_compressed_where_that_is_accepted() {
 
 #[test]
 fn a_deprecated_kind_says_so() {
-    let (ringway, origin, mut client) = start();
+    let (ringway, origin, client) = start();
     let script = json!({"id": "s", "name": "s"});
     let answer = client.post("/apis/plugins.otoroshi.io/v1/scripts", &script);
     assert_eq!(answer.field("otoroshi-api-deprecated"), Some("yes"), "{}", answer.text());

@@ -60,14 +60,14 @@ fn id_of(entity: &Value) -> String {
 
 #[test]
 fn every_form_of_url_answers_for_every_sort_of_kind() {
-    let (ringway, origin, mut client) = start();
+    let (ringway, origin, client) = start();
     for (base, entity, key, value) in samples(&origin) {
         let id = id_of(&entity);
         let one = format!("{base}/{id}");
-        let count = |client: &mut ApisClient| {
+        let count = |client: &ApisClient| {
             json_of(&client.get(&format!("{base}/_count")), 200)["count"].as_u64().unwrap()
         };
-        let before = count(&mut client);
+        let before = count(&client);
         json_of(&client.get(&one), 404);
         json_of(&client.put(&one, &entity), 404);
         json_of(&client.delete(&one), 404);
@@ -75,7 +75,7 @@ fn every_form_of_url_answers_for_every_sort_of_kind() {
         assert_eq!(id_of(&created), id, "{base}");
         let again = json_of(&client.post(base, &entity), 401);
         assert_eq!(again["error_description"], "resource already exists", "{base}");
-        assert_eq!(count(&mut client), before + 1, "{base}");
+        assert_eq!(count(&client), before + 1, "{base}");
         assert_eq!(json_of(&client.get(&one), 200), created, "{base}");
         let list = json_of(&client.get(base), 200);
         assert!(list.as_array().unwrap().contains(&created), "{base}: {list}");
@@ -108,7 +108,7 @@ fn every_form_of_url_answers_for_every_sort_of_kind() {
 
 #[test]
 fn a_collection_is_deleted_as_a_whole() {
-    let (ringway, origin, mut client) = start();
+    let (ringway, origin, client) = start();
     for id in ["a", "b"] {
         json_of(&client.post(ROUTES, &route(id, &format!("{id}.local"), origin.address())), 201);
     }
@@ -127,7 +127,7 @@ fn a_collection_is_deleted_as_a_whole() {
 
 #[test]
 fn group_version_and_entity_have_wildcards_and_other_names() {
-    let (ringway, origin, mut client) = start();
+    let (ringway, origin, client) = start();
     json_of(&client.post(ROUTES, &route("one", "one.local", origin.address())), 201);
     for path in [
         "/apis/any/any/routes/one",
@@ -149,7 +149,7 @@ fn group_version_and_entity_have_wildcards_and_other_names() {
 
 #[test]
 fn one_entity_has_two_views() {
-    let (ringway, origin, mut client) = start();
+    let (ringway, origin, client) = start();
     let mut flat = ringway.admin();
     // Written here, seen there.
     json_of(&client.post(ROUTES, &route("one", "one.local/v1", origin.address())), 201);
@@ -180,7 +180,7 @@ fn one_entity_has_two_views() {
 
 #[test]
 fn a_route_does_what_it_says() {
-    let (ringway, origin, mut client) = start();
+    let (ringway, origin, client) = start();
     let mut entity = route("one", "one.local/in", origin.address());
     entity["frontend"]["domains"] = json!(["one.local/in", "*.two.local", "three.local/:id/x"]);
     entity["frontend"]["methods"] = json!(["GET"]);
@@ -210,7 +210,7 @@ fn a_route_does_what_it_says() {
 
 #[test]
 fn a_wrong_entity_is_refused_with_its_places() {
-    let (ringway, origin, mut client) = start();
+    let (ringway, origin, client) = start();
     let server = origin.address();
     let with = |key: &str, value: Value| {
         let mut entity = route("one", "one.local", server);

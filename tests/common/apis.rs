@@ -30,9 +30,8 @@ pub const BACKENDS: &str = "/apis/proxy.otoroshi.io/v1/backends";
 /// Where keys are.
 pub const APIKEYS: &str = "/apis/apim.otoroshi.io/v1/apikeys";
 
-/// One kept connection to the generic API.
+/// A client that opens a connection for each request.
 pub struct ApisClient {
-    client: RawClient,
     address: SocketAddr,
     credential: (String, String),
 }
@@ -45,40 +44,39 @@ impl ApisClient {
     /// With another credential.
     pub fn with(address: SocketAddr, (name, value): (&str, &str)) -> Self {
         Self {
-            client: RawClient::connect(address),
             address,
             credential: (name.to_owned(), value.to_owned()),
         }
     }
 
-    pub fn get(&mut self, path: &str) -> Message {
+    pub fn get(&self, path: &str) -> Message {
         self.send("GET", path, &[], "")
     }
 
-    pub fn delete(&mut self, path: &str) -> Message {
+    pub fn delete(&self, path: &str) -> Message {
         self.send("DELETE", path, &[], "")
     }
 
-    pub fn post(&mut self, path: &str, body: &Value) -> Message {
+    pub fn post(&self, path: &str, body: &Value) -> Message {
         self.json("POST", path, body)
     }
 
-    pub fn put(&mut self, path: &str, body: &Value) -> Message {
+    pub fn put(&self, path: &str, body: &Value) -> Message {
         self.json("PUT", path, body)
     }
 
     /// With a body of a type.
-    pub fn typed(&mut self, method: &str, path: &str, kind: &str, body: &str) -> Message {
+    pub fn typed(&self, method: &str, path: &str, kind: &str, body: &str) -> Message {
         self.send(method, path, &[("Content-Type", kind)], body)
     }
 
-    fn json(&mut self, method: &str, path: &str, body: &Value) -> Message {
+    fn json(&self, method: &str, path: &str, body: &Value) -> Message {
         self.typed(method, path, "application/json", &body.to_string())
     }
 
     /// A request with further fields.
     pub fn send(
-        &mut self,
+        &self,
         method: &str,
         path: &str,
         fields: &[(&str, &str)],
@@ -86,7 +84,7 @@ impl ApisClient {
     ) -> Message {
         let length = format!("Content-Length: {}\r\n", body.len());
         let head = self.head(method, path, fields);
-        self.client.exchange(format!("{head}{length}\r\n{body}"))
+        exchange(self.address, format!("{head}{length}\r\n{body}"))
     }
 
     /// The head of a request as far as it says nothing of a body.
@@ -102,9 +100,9 @@ impl ApisClient {
         head
     }
 
-    /// The connection, for requests that are sent in pieces.
-    pub fn raw(&mut self) -> &mut RawClient {
-        &mut self.client
+    /// A connection for a request that is sent in pieces.
+    pub fn raw(&self) -> RawClient {
+        RawClient::connect(self.address)
     }
 }
 
