@@ -46,10 +46,19 @@ fn without_a_right_credential_the_answer_is_401() {
     ] {
         let client = ApisClient::with(ringway.admin_address(), (name, value));
         let answer = client.get(ROUTES);
-        assert_eq!(answer.status(), status, "{name}: {value}: {}", answer.text());
+        assert_eq!(
+            answer.status(),
+            status,
+            "{name}: {value}: {}",
+            answer.text()
+        );
         if status == 401 {
             assert_eq!(json_of(&answer, 401)["error"], "unauthorized");
-            assert!(answer.field("www-authenticate").is_some_and(|value| value.starts_with("Basic")));
+            assert!(
+                answer
+                    .field("www-authenticate")
+                    .is_some_and(|value| value.starts_with("Basic"))
+            );
         }
     }
     ringway.finish();
@@ -74,7 +83,10 @@ fn the_admin_key_is_an_entity_and_others_are_made_and_taken_away() {
     for (more, what) in [
         (json!({"enabled": false}), "disabled"),
         (json!({"validUntil": 1}), "expired"),
-        (json!({"authorizedEntities": ["group_default"]}), "for another group"),
+        (
+            json!({"authorizedEntities": ["group_default"]}),
+            "for another group",
+        ),
     ] {
         let mut key = json_of(&client.get(&format!("{APIKEYS}/other")), 200);
         for (member, value) in more.as_object().unwrap() {
@@ -117,9 +129,18 @@ fn flags_say_what_a_key_may_do_with_a_kind() {
     json_of(&reader.delete(&one), 401);
     // A kind that cannot be made cannot be made by anybody.
     let config = json!({"id": "global", "name": "x"});
-    json_of(&client.post("/apis/config.otoroshi.io/v1/global-configs", &config), 401);
-    json_of(&client.delete("/apis/config.otoroshi.io/v1/global-configs/global"), 401);
-    json_of(&client.put("/apis/config.otoroshi.io/v1/global-configs/global", &config), 200);
+    json_of(
+        &client.post("/apis/config.otoroshi.io/v1/global-configs", &config),
+        401,
+    );
+    json_of(
+        &client.delete("/apis/config.otoroshi.io/v1/global-configs/global"),
+        401,
+    );
+    json_of(
+        &client.put("/apis/config.otoroshi.io/v1/global-configs/global", &config),
+        200,
+    );
     ringway.finish();
     origin.finish();
 }
@@ -132,20 +153,34 @@ fn tenants_and_teams_filter_what_is_seen_and_written() {
         entity["_loc"] = json!({"tenant": tenant, "teams": [team]});
         entity
     };
-    for entity in [of("a", "acme", "red"), of("b", "acme", "blue"), of("c", "other", "red")] {
+    for entity in [
+        of("a", "acme", "red"),
+        of("b", "acme", "blue"),
+        of("c", "other", "red"),
+    ] {
         json_of(&client.post(ROUTES, &entity), 201);
     }
     let rights = json!([{"tenant": "acme:rw", "teams": ["red:rw", "blue:r"]}]).to_string();
     let metadata = json!({"metadata": {"otoroshi-access-rights": rights}});
     let acme = client_with(&ringway, &client, "acme", metadata);
     let list = json_of(&acme.get(&format!("{ROUTES}?fields=id&sorted=id")), 200);
-    let ids: Vec<&str> =
-        list.as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+    let ids: Vec<&str> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["id"].as_str().unwrap())
+        .collect();
     assert_eq!(ids, ["a", "b"]);
-    assert_eq!(json_of(&acme.get(&format!("{ROUTES}/_count")), 200)["count"], 2);
+    assert_eq!(
+        json_of(&acme.get(&format!("{ROUTES}/_count")), 200)["count"],
+        2
+    );
     json_of(&acme.get(&format!("{ROUTES}/c")), 404);
     json_of(&acme.delete(&format!("{ROUTES}/c")), 404);
-    json_of(&acme.put(&format!("{ROUTES}/a"), &of("a", "acme", "red")), 200);
+    json_of(
+        &acme.put(&format!("{ROUTES}/a"), &of("a", "acme", "red")),
+        200,
+    );
     for answer in [
         acme.put(&format!("{ROUTES}/b"), &of("b", "acme", "blue")),
         acme.post(ROUTES, &of("d", "other", "red")),
@@ -154,11 +189,18 @@ fn tenants_and_teams_filter_what_is_seen_and_written() {
         acme.delete(&format!("{ROUTES}/b")),
     ] {
         let body = json_of(&answer, 401);
-        assert_eq!(body["error_description"], "you cannot access this resource", "{body}");
+        assert_eq!(
+            body["error_description"], "you cannot access this resource",
+            "{body}"
+        );
     }
     assert_eq!(acme.delete(ROUTES).status(), 204);
     let left = json_of(&client.get(&format!("{ROUTES}?fields=id&sorted=id")), 200);
-    assert_eq!(left.as_array().unwrap().len(), 3, "b, c and the one of the file: {left}");
+    assert_eq!(
+        left.as_array().unwrap().len(),
+        3,
+        "b, c and the one of the file: {left}"
+    );
     ringway.finish();
     origin.finish();
 }

@@ -30,10 +30,18 @@ fn an_entity_is_read_in_every_form() {
         ("application/json", entity.to_string(), "one"),
         ("application/json; charset=utf-8", entity.to_string(), "one"),
         ("application/yaml", entity.to_string(), "one"),
-        ("application/yaml", "id: one\nname: plain\nbackend_ref: origin\n".to_owned(), "plain"),
+        (
+            "application/yaml",
+            "id: one\nname: plain\nbackend_ref: origin\n".to_owned(),
+            "plain",
+        ),
         ("application/yml", armoured.to_string(), "one"),
         ("application/json+oto-patch", places.to_string(), "placed"),
-        ("application/x-www-form-urlencoded", "id=one&name=formed+up".to_owned(), "formed up"),
+        (
+            "application/x-www-form-urlencoded",
+            "id=one&name=formed+up".to_owned(),
+            "formed up",
+        ),
     ] {
         let created = json_of(&client.typed("POST", ROUTES, kind, &body), 201);
         assert_eq!(created["id"], "one", "{kind}");
@@ -79,11 +87,24 @@ fn a_patch_is_of_what_is_there() {
         let patched = json_of(&client.typed(method, &one(), kind, body), 200);
         assert_eq!(patched["metadata"]["owner"], owner, "{method} {kind}");
         assert_eq!(patched["metadata"]["team"], "payments", "{method} {kind}");
-        assert_eq!(patched["frontend"]["domains"], json!(["one.local"]), "{method} {kind}");
+        assert_eq!(
+            patched["frontend"]["domains"],
+            json!(["one.local"]),
+            "{method} {kind}"
+        );
     }
     let failing = json!([{"op": "test", "path": "/enabled", "value": false}]).to_string();
-    let refused = json_of(&client.typed("PATCH", &one(), "application/json", &failing), 400);
-    assert!(refused["error_description"].as_str().unwrap().contains("operation 0"), "{refused}");
+    let refused = json_of(
+        &client.typed("PATCH", &one(), "application/json", &failing),
+        400,
+    );
+    assert!(
+        refused["error_description"]
+            .as_str()
+            .unwrap()
+            .contains("operation 0"),
+        "{refused}"
+    );
     let refused = client.typed("PATCH", &one(), "text/plain", "x");
     assert_eq!(json_of(&refused, 400)["error"], "bad_content_type");
     ringway.finish();
@@ -93,29 +114,54 @@ fn a_patch_is_of_what_is_there() {
 #[test]
 fn answers_are_written_as_they_are_accepted() {
     let (ringway, origin, client) = start();
-    json_of(&client.post(ROUTES, &route("one", "one.local", origin.address())), 201);
+    json_of(
+        &client.post(ROUTES, &route("one", "one.local", origin.address())),
+        201,
+    );
     let kind = "routes.proxy.otoroshi.io/v1";
     let get = |accept: &str, path: &str| {
         let answer = client.send("GET", path, &[("Accept", accept)], "");
         assert_eq!(answer.status(), 200, "{}", answer.text());
         let content_type = answer.field("content-type").unwrap().to_owned();
-        (content_type, String::from_utf8(answer.body.clone()).unwrap())
+        (
+            content_type,
+            String::from_utf8(answer.body.clone()).unwrap(),
+        )
     };
     let (content_type, pretty) = get("*/*", &one());
     assert_eq!(content_type, "application/json");
     assert!(pretty.starts_with("{\n  \"_loc\""), "{pretty}");
-    assert_eq!(serde_json::from_str::<Value>(&pretty).unwrap()["kind"], kind);
+    assert_eq!(
+        serde_json::from_str::<Value>(&pretty).unwrap()["kind"],
+        kind
+    );
     let (_, compact) = get("application/json", &format!("{}?pretty=false", one()));
     assert!(!compact.contains('\n'), "{compact}");
     let (_, enveloped) = get("application/json", &format!("{}?envelope=true", one()));
-    assert_eq!(serde_json::from_str::<Value>(&enveloped).unwrap()["data"]["id"], "one");
-    let (_, list) = get("application/json", &format!("{ROUTES}?envelope=true&pretty=false"));
-    assert_eq!(serde_json::from_str::<Value>(&list).unwrap()["data"][1]["id"], "one");
+    assert_eq!(
+        serde_json::from_str::<Value>(&enveloped).unwrap()["data"]["id"],
+        "one"
+    );
+    let (_, list) = get(
+        "application/json",
+        &format!("{ROUTES}?envelope=true&pretty=false"),
+    );
+    assert_eq!(
+        serde_json::from_str::<Value>(&list).unwrap()["data"][1]["id"],
+        "one"
+    );
     let (content_type, yaml) = get("application/yaml", &one());
     assert_eq!(content_type, "application/yaml");
-    assert!(yaml.lines().any(|line| line == format!("kind: {kind}")), "{yaml}");
+    assert!(
+        yaml.lines().any(|line| line == format!("kind: {kind}")),
+        "{yaml}"
+    );
     let (_, armoured) = get("application/yml+k8s", ROUTES);
-    assert_eq!(armoured.matches("apiVersion: proxy.otoroshi.io/v1").count(), 2, "{armoured}");
+    assert_eq!(
+        armoured.matches("apiVersion: proxy.otoroshi.io/v1").count(),
+        2,
+        "{armoured}"
+    );
     let (content_type, lines) = get("application/x-ndjson", ROUTES);
     assert_eq!(content_type, "application/x-ndjson");
     let ids: Vec<Value> = lines
@@ -124,7 +170,12 @@ fn answers_are_written_as_they_are_accepted() {
         .collect();
     assert_eq!(ids.len(), 2, "{lines}");
     let answer = client.get(&format!("{}?pretty=maybe", one()));
-    assert!(json_of(&answer, 400)["error_description"].as_str().unwrap().starts_with("pretty: "));
+    assert!(
+        json_of(&answer, 400)["error_description"]
+            .as_str()
+            .unwrap()
+            .starts_with("pretty: ")
+    );
     ringway.finish();
     origin.finish();
 }
@@ -132,7 +183,10 @@ fn answers_are_written_as_they_are_accepted() {
 #[test]
 fn what_is_large_is_compressed_where_that_is_accepted() {
     let (ringway, origin, client) = start();
-    json_of(&client.post(ROUTES, &route("one", "one.local", origin.address())), 201);
+    json_of(
+        &client.post(ROUTES, &route("one", "one.local", origin.address())),
+        201,
+    );
     for path in [one(), ROUTES.to_owned()] {
         let plain = client.get(&path);
         assert_eq!(plain.field("content-encoding"), None);
@@ -140,10 +194,15 @@ fn what_is_large_is_compressed_where_that_is_accepted() {
         assert_eq!(answer.field("content-encoding"), Some("gzip"), "{path}");
         assert!(answer.body.len() < plain.body.len());
         let mut text = Vec::new();
-        flate2::read::GzDecoder::new(answer.body.as_slice()).read_to_end(&mut text).unwrap();
+        flate2::read::GzDecoder::new(answer.body.as_slice())
+            .read_to_end(&mut text)
+            .unwrap();
         assert_eq!(text, plain.body, "{path}");
     }
-    let fields = [("Accept-Encoding", "gzip"), ("Accept", "application/x-ndjson")];
+    let fields = [
+        ("Accept-Encoding", "gzip"),
+        ("Accept", "application/x-ndjson"),
+    ];
     let lines = client.send("GET", ROUTES, &fields, "");
     assert_eq!(lines.field("content-encoding"), None);
     ringway.finish();
@@ -155,7 +214,12 @@ fn a_deprecated_kind_says_so() {
     let (ringway, origin, client) = start();
     let script = json!({"id": "s", "name": "s"});
     let answer = client.post("/apis/plugins.otoroshi.io/v1/scripts", &script);
-    assert_eq!(answer.field("otoroshi-api-deprecated"), Some("yes"), "{}", answer.text());
+    assert_eq!(
+        answer.field("otoroshi-api-deprecated"),
+        Some("yes"),
+        "{}",
+        answer.text()
+    );
     assert_eq!(client.get(ROUTES).field("otoroshi-api-deprecated"), None);
     ringway.finish();
     origin.finish();

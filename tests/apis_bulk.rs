@@ -29,7 +29,9 @@ fn bulk(client: &ApisClient, method: &str, query: &str, body: &str) -> Vec<Value
 }
 
 fn count(client: &ApisClient) -> u64 {
-    json_of(&client.get(&format!("{ROUTES}/_count")), 200)["count"].as_u64().expect("a count")
+    json_of(&client.get(&format!("{ROUTES}/_count")), 200)["count"]
+        .as_u64()
+        .expect("a count")
 }
 
 /// A bulk request whose body comes in chunks.
@@ -62,7 +64,9 @@ impl Streamed {
             text += std::str::from_utf8(&self.0.reader.exactly(size)).expect("text");
             self.line();
         }
-        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect()
     }
 
     fn line(&mut self) -> String {
@@ -78,16 +82,22 @@ impl Streamed {
 fn each_verb_answers_line_by_line() {
     let (ringway, origin, client) = start();
     let both = line("a", &origin) + &line("b", &origin);
-    let done = |word: &str, status: u16, id: &str| {
-        json!({"status": status, word: true, "id": id, "id_field": "id"})
-    };
+    let done = |word: &str, status: u16, id: &str| json!({"status": status, word: true, "id": id, "id_field": "id"});
     assert_eq!(
         bulk(&client, "POST", "", &both),
         [done("created", 201, "a"), done("created", 201, "b")]
     );
-    let lines = bulk(&client, "PUT", "", &(line("a", &origin) + &line("x", &origin)));
+    let lines = bulk(
+        &client,
+        "PUT",
+        "",
+        &(line("a", &origin) + &line("x", &origin)),
+    );
     assert_eq!(lines[0], done("updated", 200, "a"));
-    assert_eq!((&lines[1]["status"], &lines[1]["error"]), (&json!(404), &json!("bad_entity")));
+    assert_eq!(
+        (&lines[1]["status"], &lines[1]["error"]),
+        (&json!(404), &json!("bad_entity"))
+    );
     assert_eq!(lines[1]["error_description"], "entity does not exists");
     let patch = json!([{"op": "replace", "path": "/description", "value": "d"}]);
     let patches = json!({"id": "b", "patch": patch}).to_string()
@@ -96,8 +106,14 @@ fn each_verb_answers_line_by_line() {
     let lines = bulk(&client, "PATCH", "", &patches);
     assert_eq!(lines[0], done("updated", 200, "b"));
     assert_eq!(lines[1]["status"], 400);
-    assert_eq!(lines[1]["error_description"], json!({"error": "entity not found"}));
-    assert_eq!(json_of(&client.get(&format!("{ROUTES}/b")), 200)["description"], "d");
+    assert_eq!(
+        lines[1]["error_description"],
+        json!({"error": "entity not found"})
+    );
+    assert_eq!(
+        json_of(&client.get(&format!("{ROUTES}/b")), 200)["description"],
+        "d"
+    );
     let lines = bulk(&client, "DELETE", "", "{\"id\":\"a\"}\n{\"id\":\"x\"}\n");
     assert_eq!(lines[0], done("deleted", 200, "a"));
     assert_eq!(lines[1]["status"], 404);
@@ -119,12 +135,32 @@ fn a_line_that_fails_says_why_and_the_rest_goes_on() {
         + line("c", &origin).trim_end();
     let lines = bulk(&client, "POST", "", &body);
     let statuses: Vec<&Value> = lines.iter().map(|line| &line["status"]).collect();
-    assert_eq!(statuses, [201, 400, 400, 400, 400, 201, 201].map(|status| json!(status)).iter().collect::<Vec<_>>());
+    assert_eq!(
+        statuses,
+        [201, 400, 400, 400, 400, 201, 201]
+            .map(|status| json!(status))
+            .iter()
+            .collect::<Vec<_>>()
+    );
     let numbers: Vec<&Value> = lines[1..5].iter().map(|line| &line["line"]).collect();
-    assert_eq!(numbers, [3, 4, 5, 6].map(|number| json!(number)).iter().collect::<Vec<_>>());
+    assert_eq!(
+        numbers,
+        [3, 4, 5, 6]
+            .map(|number| json!(number))
+            .iter()
+            .collect::<Vec<_>>()
+    );
     assert_eq!(lines[3]["entity"]["id"], "n");
-    assert!(lines[3]["error_description"].to_string().contains("/name"), "{}", lines[3]);
-    assert!(lines[4]["error_description"].to_string().contains("bytes"), "{}", lines[4]);
+    assert!(
+        lines[3]["error_description"].to_string().contains("/name"),
+        "{}",
+        lines[3]
+    );
+    assert!(
+        lines[4]["error_description"].to_string().contains("bytes"),
+        "{}",
+        lines[4]
+    );
     assert_eq!(count(&client), 3);
     ringway.finish();
     origin.finish();
@@ -143,7 +179,11 @@ fn results_flow_while_the_input_still_comes() {
             }
             let lines = stream.lines(1);
             assert_eq!(lines[0]["id"], id, "{query}");
-            assert_eq!(get(&ringway, &format!("{id}.local"), "/").status(), 200, "{query}");
+            assert_eq!(
+                get(&ringway, &format!("{id}.local"), "/").status(),
+                200,
+                "{query}"
+            );
         }
     }
     ringway.finish();
@@ -155,10 +195,15 @@ fn order_is_that_of_the_input_whatever_the_group() {
     let (ringway, origin, client) = start();
     const COUNT: usize = 5_000;
     for group in [1, 9] {
-        let ids: Vec<String> = (0..COUNT).map(|number| format!("g{group}-{number}")).collect();
+        let ids: Vec<String> = (0..COUNT)
+            .map(|number| format!("g{group}-{number}"))
+            .collect();
         let body: String = ids.iter().map(|id| line(id, &origin)).collect();
         let lines = bulk(&client, "POST", &format!("?_group={group}"), &body);
-        let answered: Vec<&str> = lines.iter().map(|line| line["id"].as_str().unwrap()).collect();
+        let answered: Vec<&str> = lines
+            .iter()
+            .map(|line| line["id"].as_str().unwrap())
+            .collect();
         assert_eq!(answered, ids.iter().map(String::as_str).collect::<Vec<_>>());
     }
     assert_eq!(count(&client), 2 * COUNT as u64);
@@ -178,9 +223,16 @@ fn a_client_that_goes_away_leaves_what_it_was_answered_for() {
     let (half, _) = half.split_at(half.len() / 2);
     stream.send(half);
     stream.0.reset();
-    wait_until("only what was answered", || (count(&client) == 2).then_some(()));
+    wait_until("only what was answered", || {
+        (count(&client) == 2).then_some(())
+    });
     let list = json_of(&client.get(&format!("{ROUTES}?fields=id")), 200);
-    let ids: Vec<&Value> = list.as_array().unwrap().iter().map(|one| &one["id"]).collect();
+    let ids: Vec<&Value> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["id"])
+        .collect();
     assert_eq!(ids, [&json!("a"), &json!("b")]);
     ringway.finish();
     origin.finish();
@@ -194,9 +246,14 @@ fn a_reader_that_takes_nothing_stops_the_reading() {
     let fields = [NDJSON, ("Transfer-Encoding", "chunked")];
     raw.send(client.head("POST", BULK, &fields) + "\r\n");
     let mut writer = raw.writer();
-    writer.set_write_timeout(Some(std::time::Duration::from_secs(2))).unwrap();
+    writer
+        .set_write_timeout(Some(std::time::Duration::from_secs(2)))
+        .unwrap();
     // Lines that fail: their answers are as long as they are, and nothing of them is kept.
-    let text = format!("{{\"id\":\"x\",\"name\":7,\"own\":\"{}\"}}\n", "y".repeat(60_000));
+    let text = format!(
+        "{{\"id\":\"x\",\"name\":7,\"own\":\"{}\"}}\n",
+        "y".repeat(60_000)
+    );
     let chunk = format!("{:x}\r\n{text}\r\n", text.len());
     let mut sent = 0;
     while sent < 200 << 20 {
@@ -219,17 +276,29 @@ fn atomic_is_all_or_nothing_in_one_epoch() {
     let (ringway, origin, client) = start();
     let epoch = |client: &ApisClient| {
         let answer = client.get(&format!("{ROUTES}/_count"));
-        answer.field("x-ringway-epoch").expect("an epoch").parse::<u64>().unwrap()
+        answer
+            .field("x-ringway-epoch")
+            .expect("an epoch")
+            .parse::<u64>()
+            .unwrap()
     };
     let before = epoch(&client);
     let body = line("a", &origin) + "{\"id\":\"b\",\"name\":7}\n" + &line("c", &origin);
     let lines = bulk(&client, "POST", "?atomic=true", &body);
     let statuses: Vec<&Value> = lines.iter().map(|line| &line["status"]).collect();
-    assert_eq!(statuses, [400, 400, 400].map(|status| json!(status)).iter().collect::<Vec<_>>());
+    assert_eq!(
+        statuses,
+        [400, 400, 400]
+            .map(|status| json!(status))
+            .iter()
+            .collect::<Vec<_>>()
+    );
     assert_eq!(lines[0]["error"], "not_applied");
     assert_eq!(lines[1]["error"], "bad_request");
     assert_eq!((count(&client), epoch(&client)), (0, before));
-    let body: String = (0..3_000).map(|number| line(&format!("r{number}"), &origin)).collect();
+    let body: String = (0..3_000)
+        .map(|number| line(&format!("r{number}"), &origin))
+        .collect();
     let lines = bulk(&client, "POST", "?atomic=true", &body);
     assert!(lines.iter().all(|line| line["status"] == 201));
     assert_eq!((count(&client), epoch(&client)), (3_000, before + 1));
@@ -240,7 +309,9 @@ fn atomic_is_all_or_nothing_in_one_epoch() {
 #[test]
 fn many_lines_share_an_epoch() {
     let (ringway, origin, client) = start();
-    let body: String = (0..4_000).map(|number| line(&format!("r{number}"), &origin)).collect();
+    let body: String = (0..4_000)
+        .map(|number| line(&format!("r{number}"), &origin))
+        .collect();
     bulk(&client, "POST", "", &body);
     let answer = client.get(&format!("{ROUTES}/_count"));
     let epoch: u64 = answer.field("x-ringway-epoch").unwrap().parse().unwrap();
@@ -258,14 +329,29 @@ fn every_kind_has_it_and_only_as_lines() {
         lines_of(&answer),
         [json!({"status": 201, "created": true, "id": "k", "id_field": "clientId"})]
     );
-    for (kind, error) in [("application/json", "bad_content_type"), ("", "bad_content_type")] {
+    for (kind, error) in [
+        ("application/json", "bad_content_type"),
+        ("", "bad_content_type"),
+    ] {
         let refused = json_of(&client.typed("POST", BULK, kind, ""), 400);
         assert_eq!(refused["error"], error);
     }
-    json_of(&client.typed("POST", "/apis/any/any/nothing/_bulk", NDJSON.1, ""), 404);
-    assert_eq!(client.typed("POST", BULK, "application/x-ndjson; charset=utf-8", "").status(), 200);
+    json_of(
+        &client.typed("POST", "/apis/any/any/nothing/_bulk", NDJSON.1, ""),
+        404,
+    );
+    assert_eq!(
+        client
+            .typed("POST", BULK, "application/x-ndjson; charset=utf-8", "")
+            .status(),
+        200
+    );
     let refused = client.typed("POST", &format!("{BULK}?_group=x"), NDJSON.1, "");
-    assert!(json_of(&refused, 400)["error_description"].to_string().contains("_group"));
+    assert!(
+        json_of(&refused, 400)["error_description"]
+            .to_string()
+            .contains("_group")
+    );
     ringway.finish();
     origin.finish();
 }

@@ -12,8 +12,16 @@ fn start() -> (Ringway, ScriptedOrigin, ApisClient) {
     let ringway = Ringway::start(APIS, Driver::Epoll);
     let client = ApisClient::connect(ringway.admin_address());
     for number in 0..12 {
-        let mut entity = route(&format!("r{number:02}"), &format!("h{number}.local"), origin.address());
-        entity["name"] = json!(format!("{} {}", if number % 2 == 0 { "Public" } else { "hidden" }, 11 - number));
+        let mut entity = route(
+            &format!("r{number:02}"),
+            &format!("h{number}.local"),
+            origin.address(),
+        );
+        entity["name"] = json!(format!(
+            "{} {}",
+            if number % 2 == 0 { "Public" } else { "hidden" },
+            11 - number
+        ));
         entity["metadata"] = json!({"team": if number % 3 == 0 { "red" } else { "blue" }});
         entity["enabled"] = json!(number != 5);
         json_of(&client.post(ROUTES, &entity), 201);
@@ -23,7 +31,13 @@ fn start() -> (Ringway, ScriptedOrigin, ApisClient) {
 
 fn ids(client: &ApisClient, query: &str) -> Vec<String> {
     let list = json_of(&client.get(&format!("{ROUTES}?{query}")), 200);
-    let id = |entity: &Value| entity["id"].as_str().expect("an id").trim_start_matches('r').to_owned();
+    let id = |entity: &Value| {
+        entity["id"]
+            .as_str()
+            .expect("an id")
+            .trim_start_matches('r')
+            .to_owned()
+    };
     list.as_array().expect("a list").iter().map(id).collect()
 }
 
@@ -43,8 +57,14 @@ fn every_parameter_does_what_the_seed_says() {
         ("filtered=name:PUBLIC", "00 02 04 06 08 10"),
         ("filtered=name:public%201|hidden%208,metadata.team:b", "10"),
         ("filtered=name:public&filter.metadata.team=red", "00 06"),
-        ("sorted=name:false&filtered=name:hidden", "11 01 09 07 05 03"),
-        ("sorted=metadata.team:true,id:false&pageSize=5", "00 03 06 09 01"),
+        (
+            "sorted=name:false&filtered=name:hidden",
+            "11 01 09 07 05 03",
+        ),
+        (
+            "sorted=metadata.team:true,id:false&pageSize=5",
+            "00 03 06 09 01",
+        ),
         ("sorted=id:true&page=2&pageSize=5", "06 05 04 03 02"),
         ("sorted=id&page=3&pageSize=5", "10 11"),
         ("page=9&pageSize=5", ""),
@@ -71,7 +91,10 @@ fn the_number_of_pages_is_that_of_what_was_found() {
         let answer = client.get(&format!("{ROUTES}?{query}"));
         assert_eq!(answer.field("x-pages"), Some(pages), "{query}");
     }
-    assert_eq!(client.get(&format!("{ROUTES}/r01")).field("x-pages"), Some("-1"));
+    assert_eq!(
+        client.get(&format!("{ROUTES}/r01")).field("x-pages"),
+        Some("-1")
+    );
     ringway.finish();
     origin.finish();
 }
@@ -79,7 +102,12 @@ fn the_number_of_pages_is_that_of_what_was_found() {
 #[test]
 fn only_what_is_asked_for_is_shown() {
     let (ringway, origin, client) = start();
-    let one = json_of(&client.get(&format!("{ROUTES}/r01?fields=id,frontend.domains,/metadata/team")), 200);
+    let one = json_of(
+        &client.get(&format!(
+            "{ROUTES}/r01?fields=id,frontend.domains,/metadata/team"
+        )),
+        200,
+    );
     let kind = "routes.proxy.otoroshi.io/v1";
     assert_eq!(
         one,
@@ -108,7 +136,10 @@ fn a_bad_value_is_refused_by_name() {
         let body = json_of(&client.get(&format!("{ROUTES}?{query}")), 400);
         assert_eq!(body["error"], "bad_request", "{query}");
         let description = body["error_description"].as_str().unwrap();
-        assert!(description.starts_with(&format!("{name}: ")), "{query}: {description}");
+        assert!(
+            description.starts_with(&format!("{name}: ")),
+            "{query}: {description}"
+        );
     }
     ringway.finish();
     origin.finish();
@@ -124,12 +155,26 @@ fn a_long_list_is_streamed() {
         .to_string()
     };
     let lines: Vec<String> = (0..COUNT).map(line).collect();
-    let bulk = client.typed("POST", &format!("{ROUTES}/_bulk"), "application/x-ndjson", &lines.join("\n"));
+    let bulk = client.typed(
+        "POST",
+        &format!("{ROUTES}/_bulk"),
+        "application/x-ndjson",
+        &lines.join("\n"),
+    );
     let created = lines_of(&bulk);
     assert_eq!(created.len(), COUNT);
-    assert!(created.iter().all(|line| line["status"] == 201), "{:?}", created.first());
+    assert!(
+        created.iter().all(|line| line["status"] == 201),
+        "{:?}",
+        created.first()
+    );
     let before = ringway.resident_bytes();
-    let answer = client.send("GET", &format!("{ROUTES}?fields=id"), &[("Accept", "application/x-ndjson")], "");
+    let answer = client.send(
+        "GET",
+        &format!("{ROUTES}?fields=id"),
+        &[("Accept", "application/x-ndjson")],
+        "",
+    );
     let listed = lines_of(&answer);
     assert_eq!(listed.len(), COUNT + 12);
     assert_eq!(listed[12]["id"], "b0");

@@ -18,8 +18,18 @@ fn samples(origin: &ScriptedOrigin) -> Vec<(&'static str, Value, &'static str, V
     let server = origin.address();
     let backend = json!({"targets": [{"hostname": "10.0.0.9", "port": 80}]});
     vec![
-        (ROUTES, route("one", "one.local", server), "description", json!("d")),
-        (BACKENDS, json!({"id": "b", "name": "B", "backend": backend}), "description", json!("d")),
+        (
+            ROUTES,
+            route("one", "one.local", server),
+            "description",
+            json!("d"),
+        ),
+        (
+            BACKENDS,
+            json!({"id": "b", "name": "B", "backend": backend}),
+            "description",
+            json!("d"),
+        ),
         (
             APIKEYS,
             json!({"clientId": "k", "clientSecret": "s", "clientName": "K"}),
@@ -54,7 +64,9 @@ fn samples(origin: &ScriptedOrigin) -> Vec<(&'static str, Value, &'static str, V
 }
 
 fn id_of(entity: &Value) -> String {
-    let id = ["clientId", "id", "name"].into_iter().find_map(|key| entity[key].as_str());
+    let id = ["clientId", "id", "name"]
+        .into_iter()
+        .find_map(|key| entity[key].as_str());
     id.expect("an id").to_owned()
 }
 
@@ -65,7 +77,9 @@ fn every_form_of_url_answers_for_every_sort_of_kind() {
         let id = id_of(&entity);
         let one = format!("{base}/{id}");
         let count = |client: &ApisClient| {
-            json_of(&client.get(&format!("{base}/_count")), 200)["count"].as_u64().unwrap()
+            json_of(&client.get(&format!("{base}/_count")), 200)["count"]
+                .as_u64()
+                .unwrap()
         };
         let before = count(&client);
         json_of(&client.get(&one), 404);
@@ -74,30 +88,55 @@ fn every_form_of_url_answers_for_every_sort_of_kind() {
         let created = json_of(&client.post(base, &entity), 201);
         assert_eq!(id_of(&created), id, "{base}");
         let again = json_of(&client.post(base, &entity), 401);
-        assert_eq!(again["error_description"], "resource already exists", "{base}");
+        assert_eq!(
+            again["error_description"], "resource already exists",
+            "{base}"
+        );
         assert_eq!(count(&client), before + 1, "{base}");
         assert_eq!(json_of(&client.get(&one), 200), created, "{base}");
         let list = json_of(&client.get(base), 200);
-        assert!(list.as_array().unwrap().contains(&created), "{base}: {list}");
+        assert!(
+            list.as_array().unwrap().contains(&created),
+            "{base}: {list}"
+        );
 
         let mut changed = entity.clone();
         changed[key] = value.clone();
-        assert_eq!(json_of(&client.put(&one, &changed), 200)[key], value, "{base}");
+        assert_eq!(
+            json_of(&client.put(&one, &changed), 200)[key],
+            value,
+            "{base}"
+        );
         let patch = json!([{"op": "remove", "path": format!("/{key}")}]);
         let patched = client.typed("PATCH", &one, "application/json", &patch.to_string());
         assert_ne!(json_of(&patched, 200)[key], value, "{base}");
 
         let upsert = client.post(&one, &changed);
         assert_eq!(upsert.status(), 200, "{base}: {}", upsert.text());
-        assert_eq!(upsert.field("otoroshi-entity-updated"), Some("true"), "{base}");
+        assert_eq!(
+            upsert.field("otoroshi-entity-updated"),
+            Some("true"),
+            "{base}"
+        );
         let upsert = client.post(&one, &changed);
-        assert_eq!(upsert.field("otoroshi-entity-updated"), Some("false"), "{base}");
+        assert_eq!(
+            upsert.field("otoroshi-entity-updated"),
+            Some("false"),
+            "{base}"
+        );
 
         let deleted = json_of(&client.delete(&one), 200);
-        assert_eq!(deleted[key], value, "{base}: the deleted entity is answered");
+        assert_eq!(
+            deleted[key], value,
+            "{base}: the deleted entity is answered"
+        );
         let upsert = client.post(&one, &entity);
         assert_eq!(upsert.status(), 201, "{base}: {}", upsert.text());
-        assert_eq!(upsert.field("otoroshi-entity-updated"), Some("true"), "{base}");
+        assert_eq!(
+            upsert.field("otoroshi-entity-updated"),
+            Some("true"),
+            "{base}"
+        );
         assert!(json_of(&client.get(&format!("{base}/_schema")), 200).is_object());
         assert!(json_of(&client.get(&format!("{base}/_template")), 200).is_object());
         json_of(&client.delete(&one), 200);
@@ -110,7 +149,10 @@ fn every_form_of_url_answers_for_every_sort_of_kind() {
 fn a_collection_is_deleted_as_a_whole() {
     let (ringway, origin, client) = start();
     for id in ["a", "b"] {
-        json_of(&client.post(ROUTES, &route(id, &format!("{id}.local"), origin.address())), 201);
+        json_of(
+            &client.post(ROUTES, &route(id, &format!("{id}.local"), origin.address())),
+            201,
+        );
     }
     assert_eq!(get(&ringway, "a.local", "/").status(), 200);
     let answer = client.delete(ROUTES);
@@ -120,7 +162,10 @@ fn a_collection_is_deleted_as_a_whole() {
     assert_eq!(get(&ringway, "a.local", "/").status(), 404);
     // Of the keys the one in use stays.
     assert_eq!(client.delete(APIKEYS).status(), 204);
-    assert_eq!(json_of(&client.get(APIKEYS), 200).as_array().unwrap().len(), 1);
+    assert_eq!(
+        json_of(&client.get(APIKEYS), 200).as_array().unwrap().len(),
+        1
+    );
     ringway.finish();
     origin.finish();
 }
@@ -128,7 +173,10 @@ fn a_collection_is_deleted_as_a_whole() {
 #[test]
 fn group_version_and_entity_have_wildcards_and_other_names() {
     let (ringway, origin, client) = start();
-    json_of(&client.post(ROUTES, &route("one", "one.local", origin.address())), 201);
+    json_of(
+        &client.post(ROUTES, &route("one", "one.local", origin.address())),
+        201,
+    );
     for path in [
         "/apis/any/any/routes/one",
         "/apis/all/v1/Route/one",
@@ -137,7 +185,11 @@ fn group_version_and_entity_have_wildcards_and_other_names() {
     ] {
         assert_eq!(json_of(&client.get(path), 200)["id"], "one", "{path}");
     }
-    for path in ["/apis/apim.otoroshi.io/v1/routes", "/apis/any/v2/routes", "/apis/any/any/x"] {
+    for path in [
+        "/apis/apim.otoroshi.io/v1/routes",
+        "/apis/any/v2/routes",
+        "/apis/any/any/x",
+    ] {
         let body = json_of(&client.get(path), 404);
         assert_eq!(body["error"], "not_found", "{path}");
         assert_eq!(body["error_description"], "resource not found", "{path}");
@@ -152,7 +204,10 @@ fn one_entity_has_two_views() {
     let (ringway, origin, client) = start();
     let mut flat = ringway.admin();
     // Written here, seen there.
-    json_of(&client.post(ROUTES, &route("one", "one.local/v1", origin.address())), 201);
+    json_of(
+        &client.post(ROUTES, &route("one", "one.local/v1", origin.address())),
+        201,
+    );
     let native: Value = serde_json::from_slice(&flat.get("/routes/one").body).unwrap();
     assert_eq!(native["host"], "one.local");
     assert_eq!(native["path_prefix"], "/v1");
@@ -186,24 +241,44 @@ fn a_route_does_what_it_says() {
     entity["frontend"]["methods"] = json!(["GET"]);
     entity["backend"]["root"] = json!("/out");
     json_of(&client.post(ROUTES, &entity), 201);
-    for (host, path) in [("one.local", "/in/a"), ("a.two.local", "/b"), ("three.local", "/7/x/c")] {
+    for (host, path) in [
+        ("one.local", "/in/a"),
+        ("a.two.local", "/b"),
+        ("three.local", "/7/x/c"),
+    ] {
         assert_eq!(get(&ringway, host, path).status(), 200, "{host}{path}");
     }
     assert_eq!(origin.targets(), ["/out/a", "/out/b", "/out/c"]);
     let off = json!([{"path": "enabled", "value": "false"}]).to_string();
     let one = format!("{ROUTES}/one");
-    json_of(&client.typed("PATCH", &one, "application/json+oto-patch", &off), 200);
+    json_of(
+        &client.typed("PATCH", &one, "application/json+oto-patch", &off),
+        200,
+    );
     for host in ["one.local", "a.two.local"] {
         let answer = get(&ringway, host, "/in");
         // What is left is the route of the configuration, which takes everything.
-        assert_eq!(origin.targets().last().map(String::as_str), Some("/in"), "{answer:?}");
+        assert_eq!(
+            origin.targets().last().map(String::as_str),
+            Some("/in"),
+            "{answer:?}"
+        );
     }
     let backend = json!({"id": "b", "name": "B", "backend": entity["backend"]});
     json_of(&client.post(BACKENDS, &backend), 201);
     json_of(&client.get(&format!("{BACKENDS}/b")), 200);
     let list = json_of(&client.get(BACKENDS), 200);
-    let ids: Vec<&Value> = list.as_array().unwrap().iter().map(|one| &one["id"]).collect();
-    assert_eq!(ids, [&json!("origin"), &json!("b")], "servers of one route are no Backend");
+    let ids: Vec<&Value> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["id"])
+        .collect();
+    assert_eq!(
+        ids,
+        [&json!("origin"), &json!("b")],
+        "servers of one route are no Backend"
+    );
     ringway.finish();
     origin.finish();
 }
@@ -222,15 +297,30 @@ fn a_wrong_entity_is_refused_with_its_places() {
         (with("name", json!(7)), "/name"),
         (with("id", json!("a b")), "/id"),
         (with("frontend", json!({"domains": ["a.*.local"]})), "host"),
-        (with("frontend", json!({"domains": ["a"], "headers": {"x": "NotDefined()"}})), "NotDefined"),
+        (
+            with(
+                "frontend",
+                json!({"domains": ["a"], "headers": {"x": "NotDefined()"}}),
+            ),
+            "NotDefined",
+        ),
         (with("backend_ref", json!("nobody")), "there is no upstream"),
-        (with("backend", json!({"targets": [{"hostname": "h"}]})), "port"),
+        (
+            with("backend", json!({"targets": [{"hostname": "h"}]})),
+            "port",
+        ),
     ] {
         let body = json_of(&client.post(ROUTES, &entity), 400);
         assert_eq!(body["error"], "bad_request", "{body}");
-        assert!(body["error_description"].to_string().contains(says), "{says}: {body}");
+        assert!(
+            body["error_description"].to_string().contains(says),
+            "{says}: {body}"
+        );
     }
-    assert_eq!(json_of(&client.get(&format!("{ROUTES}/_count")), 200)["count"], 1);
+    assert_eq!(
+        json_of(&client.get(&format!("{ROUTES}/_count")), 200)["count"],
+        1
+    );
     ringway.finish();
     origin.finish();
 }

@@ -49,7 +49,11 @@ impl Setting {
         let origin = ScriptedOrigin::answering(ok("served"));
         let text = forwarding(origin.address()) + APIS;
         let ringway = Ringway::start(&text, Driver::Epoll);
-        Self { ringway, origin, folder: new_directory() }
+        Self {
+            ringway,
+            origin,
+            folder: new_directory(),
+        }
     }
 
     fn client(&self) -> ApisClient {
@@ -125,15 +129,26 @@ fn create_from_yaml() {
     assert_eq!(printed["id"], "from_yaml");
     assert_eq!(printed["backend"]["client"]["retries"], 1);
     let got = get(&setting.ringway, "yaml.local", "/in/a");
-    assert_eq!(got.status(), 200, "it is in force as soon as it is answered");
-    assert_eq!(setting.origin.targets(), ["/a"], "the path of the domain is taken off");
+    assert_eq!(
+        got.status(),
+        200,
+        "it is in force as soon as it is answered"
+    );
+    assert_eq!(
+        setting.origin.targets(),
+        ["/a"],
+        "the path of the domain is taken off"
+    );
     setting.finish();
 }
 
 #[test]
 fn patch_a_single_field() {
     let setting = Setting::new();
-    setting.create("route_xxx", json!({"name": "n", "metadata": {"team": "payments"}}));
+    setting.create(
+        "route_xxx",
+        json!({"name": "n", "metadata": {"team": "payments"}}),
+    );
     let printed: Value = serde_json::from_str(&setting.run(PATCH)).expect("JSON");
     assert_eq!(printed["enabled"], false);
     assert_eq!(printed["metadata"]["team"], "payments");
@@ -147,10 +162,15 @@ fn bulk_create_from_a_file() {
     setting.create("route_b", json!({}));
     let address = setting.origin.address();
     let line = |id: &str| route(id, &format!("{id}.local"), address).to_string() + "\n";
-    setting.write("routes.ndjson", &(line("route_a") + &line("route_b") + &line("route_c")));
+    setting.write(
+        "routes.ndjson",
+        &(line("route_a") + &line("route_b") + &line("route_c")),
+    );
     let printed = setting.run(BULK);
-    let lines: Vec<Value> =
-        printed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let lines: Vec<Value> = printed
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
     assert_eq!(lines.len(), 3, "{printed}");
     let created = |id: &str| json!({"status": 201, "created": true, "id": id, "id_field": "id"});
     assert_eq!(lines[0], created("route_a"));
@@ -168,12 +188,26 @@ fn export_to_kubernetes_yaml() {
     let setting = Setting::new();
     setting.create("route_xxx", json!({"name": "exported"}));
     let printed = setting.run(EXPORT);
-    for line in ["apiVersion: proxy.otoroshi.io/v1", "kind: Route", "spec:", "  id: route_xxx"] {
-        assert!(printed.lines().any(|printed| printed == line), "{line:?} in {printed}");
+    for line in [
+        "apiVersion: proxy.otoroshi.io/v1",
+        "kind: Route",
+        "spec:",
+        "  id: route_xxx",
+    ] {
+        assert!(
+            printed.lines().any(|printed| printed == line),
+            "{line:?} in {printed}"
+        );
     }
     assert!(printed.contains("name: exported"), "{printed}");
     // What is exported can be created again.
-    assert_eq!(setting.client().delete(&format!("{ROUTES}/route_xxx")).status(), 200);
+    assert_eq!(
+        setting
+            .client()
+            .delete(&format!("{ROUTES}/route_xxx"))
+            .status(),
+        200
+    );
     setting.write("route.yaml", &printed);
     let again: Value = serde_json::from_str(&setting.run(CREATE)).expect("JSON");
     assert_eq!(again["id"], "route_xxx");

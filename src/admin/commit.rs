@@ -65,10 +65,17 @@ impl Action {
         let mut alert = String::new();
         for (index, word) in noun.split('_').enumerate() {
             let (first, rest) = word.split_at(word.len().min(1));
-            alert.push_str(&if index == 0 { first.to_lowercase() } else { first.to_owned() });
+            alert.push_str(&if index == 0 {
+                first.to_lowercase()
+            } else {
+                first.to_owned()
+            });
             alert.push_str(&rest.to_lowercase());
         }
-        Self { name: format!("{verb}_{noun}").into(), alert: (alert + done).into() }
+        Self {
+            name: format!("{verb}_{noun}").into(),
+            alert: (alert + done).into(),
+        }
     }
 }
 
@@ -520,7 +527,11 @@ pub(super) fn route_changes(route: &model::Route, age: u64) -> Vec<Change> {
         return Vec::new();
     }
     let each = route.each().into_iter();
-    each.map(|route| Change::PutRoute { route: Arc::new(route), age }).collect()
+    each.map(|route| Change::PutRoute {
+        route: Arc::new(route),
+        age,
+    })
+    .collect()
 }
 
 /// What seed 001 asks for first, in its words.

@@ -177,7 +177,10 @@ impl Collection {
 
     fn names(self) -> (&'static str, &'static str) {
         // Made from a place in the list, here alone.
-        COLLECTIONS.get(usize::from(self.0)).copied().unwrap_or_default()
+        COLLECTIONS
+            .get(usize::from(self.0))
+            .copied()
+            .unwrap_or_default()
     }
 }
 

@@ -146,7 +146,9 @@ impl<'s> Stage<'s> {
         mut changes: Vec<Change>,
     ) -> Result<(), CompileError> {
         if kept.kind == Kind::Route {
-            let before = self.get(Kind::Route, &kept.id).map_or(0, |before| before.pieces);
+            let before = self
+                .get(Kind::Route, &kept.id)
+                .map_or(0, |before| before.pieces);
             changes.extend(removals(&kept.id, kept.pieces, before));
         }
         if !changes.is_empty() {
@@ -216,7 +218,11 @@ impl<'s> Stage<'s> {
     pub(super) fn finish(self) -> Staged {
         let mut put: Vec<Rc<Kept>> = self.upstreams.put.iter().cloned().collect();
         put.extend(self.routes.put.iter().cloned());
-        put.extend(self.documents.iter().flat_map(|layer| layer.put.iter().cloned()));
+        put.extend(
+            self.documents
+                .iter()
+                .flat_map(|layer| layer.put.iter().cloned()),
+        );
         let mut removed = Vec::new();
         for kind in Kind::ALL.into_iter().rev() {
             let layer = self.layer(kind);

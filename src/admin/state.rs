@@ -93,7 +93,11 @@ impl Kept {
                 .filter(|_| entity.kind == Kind::Route)
                 .map(Into::into),
             pieces: pieces(entity),
-            path: if entity.kind == Kind::Route { path_hash(value) } else { 0 },
+            path: if entity.kind == Kind::Route {
+                path_hash(value)
+            } else {
+                0
+            },
             text: value.to_string().into(),
         }
     }

@@ -6,8 +6,8 @@
 //! allocation. [`Table::explain`] says for one request why each route won or lost.
 //!
 //! Reading order: `order` (which route wins), `pattern` and `condition` (what a route asks for),
-//! `action` and `rewrite` (what it does), `route`, `hosts` and `tree` (how it is found), `map` (what
-//! makes sharing possible), `upstream`.
+//! `action` and `rewrite` (what it does), `route`, `hosts` and `tree` (how it is found), `map`
+//! (what makes sharing possible), `upstream`.
 
 mod action;
 mod captures;

@@ -67,10 +67,12 @@ impl Splitter {
             self.start = end + 1;
             self.searched = self.start;
             self.number += 1;
-            let too_long =
-                std::mem::take(&mut self.skipping) || range.len() > self.line_bytes_max;
+            let too_long = std::mem::take(&mut self.skipping) || range.len() > self.line_bytes_max;
             if too_long {
-                return Some(Line { number: self.number, text: None });
+                return Some(Line {
+                    number: self.number,
+                    text: None,
+                });
             }
             if !is_blank(&self.pending[range.clone()]) {
                 return Some(self.line(range));
@@ -89,7 +91,10 @@ impl Splitter {
         }
         self.number += 1;
         if too_long {
-            return Some(Line { number: self.number, text: None });
+            return Some(Line {
+                number: self.number,
+                text: None,
+            });
         }
         Some(self.line(range))
     }
@@ -113,7 +118,10 @@ impl Splitter {
     fn line(&self, range: std::ops::Range<usize>) -> Line<'_> {
         let text = self.pending.get(range).unwrap_or_default();
         let text = text.strip_suffix(b"\r").unwrap_or(text);
-        Line { number: self.number, text: Some(text) }
+        Line {
+            number: self.number,
+            text: Some(text),
+        }
     }
 }
 
@@ -148,8 +156,14 @@ mod tests {
         for (pieces, expected) in [
             (vec!["a\nb\n"], vec![(1, text("a")), (2, text("b"))]),
             (vec!["a\r\n\n \nb"], vec![(1, text("a")), (4, text("b"))]),
-            (vec!["ab", "cd\ne", "f"], vec![(1, text("abcd")), (2, text("ef"))]),
-            (vec!["12345678", "9\nok\n"], vec![(1, None), (2, text("ok"))]),
+            (
+                vec!["ab", "cd\ne", "f"],
+                vec![(1, text("abcd")), (2, text("ef"))],
+            ),
+            (
+                vec!["12345678", "9\nok\n"],
+                vec![(1, None), (2, text("ok"))],
+            ),
             (vec!["123456789"], vec![(1, None)]),
             (vec!["", "\n", ""], vec![]),
         ] {

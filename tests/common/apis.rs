@@ -75,13 +75,7 @@ impl ApisClient {
     }
 
     /// A request with further fields.
-    pub fn send(
-        &self,
-        method: &str,
-        path: &str,
-        fields: &[(&str, &str)],
-        body: &str,
-    ) -> Message {
+    pub fn send(&self, method: &str, path: &str, fields: &[(&str, &str)], body: &str) -> Message {
         let length = format!("Content-Length: {}\r\n", body.len());
         let head = self.head(method, path, fields);
         exchange(self.address, format!("{head}{length}\r\n{body}"))
@@ -131,6 +125,7 @@ pub fn json_of(answer: &Message, status: u16) -> Value {
 #[track_caller]
 pub fn lines_of(answer: &Message) -> Vec<Value> {
     let text = std::str::from_utf8(&answer.body).expect("text");
-    let line = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    let line =
+        |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     text.lines().map(line).collect()
 }

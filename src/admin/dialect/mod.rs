@@ -54,7 +54,9 @@ pub(super) fn recognise<B>(core: &Core, request: &hyper::Request<B>) -> Option<P
     }
     if path.starts_with("/.well-known/") {
         let query = request.uri().query().unwrap_or_default();
-        let shown = query.split('&').find_map(|pair| pair.strip_prefix("access_key="))?;
+        let shown = query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("access_key="))?;
         return generic::monitor(core, &decode(shown)?);
     }
     generic::recognise(core, request.headers())

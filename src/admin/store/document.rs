@@ -73,7 +73,11 @@ impl Document {
         let id = |route: &model::Route| route.id.clone().unwrap_or_else(|| route.derived_id());
         lists[Kind::Route.place()] = named(routes, &config.routes, id)?;
         let keys = Arc::new(keys);
-        Some(Self { format, keys, lists })
+        Some(Self {
+            format,
+            keys,
+            lists,
+        })
     }
 
     /// Kind, id, age and value of each element; upstreams first, each kind in its order.
@@ -109,7 +113,11 @@ impl Document {
             let of_kind = changes.iter().filter(|change| kind_of(change) == kind);
             let list = &mut next.lists[kind.place()];
             changed |= change_list(kind, list, of_kind);
-            let key = if kind.is_document() { DOCUMENTS } else { kind.list() };
+            let key = if kind.is_document() {
+                DOCUMENTS
+            } else {
+                kind.list()
+            };
             if !list.is_empty() && !next.keys.contains_key(key) {
                 Arc::make_mut(&mut next.keys).insert(key.to_owned(), Value::Null);
             }
@@ -158,8 +166,7 @@ impl Document {
 
     fn is_list(&self, kind: Kind, read: &Value) -> bool {
         let own = self.list(kind).iter().map(|element| &element.value);
-        read.as_array()
-            .is_some_and(|values| values.iter().eq(own))
+        read.as_array().is_some_and(|values| values.iter().eq(own))
     }
 
     fn is_documents(&self, read: &Value) -> bool {
@@ -217,7 +224,12 @@ fn documents(
             let id = value.get(kind.id_key()).and_then(Value::as_str);
             let id = id.map_or_else(|| age.to_string(), str::to_owned);
             let settled = would_be_named(kind, &value, &id);
-            Arc::new(Element { id, age, settled, value })
+            Arc::new(Element {
+                id,
+                age,
+                settled,
+                value,
+            })
         };
         lists[kind.place()] = (0..).zip(values).map(element).collect();
     }
@@ -432,6 +444,8 @@ fn pin(kind: Kind, element: &mut Arc<Element>) {
 fn would_be_named(kind: Kind, value: &Value, id: &str) -> bool {
     match kind {
         Kind::Route => model::Route::deserialize(value).is_ok_and(|read| read.would_be_named(id)),
-        Kind::Upstream | Kind::Document(_) => value.get(kind.id_key()).and_then(Value::as_str) == Some(id),
+        Kind::Upstream | Kind::Document(_) => {
+            value.get(kind.id_key()).and_then(Value::as_str) == Some(id)
+        }
     }
 }

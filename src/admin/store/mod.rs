@@ -1,7 +1,8 @@
 //! Where the entities outlive the process: the configuration file, or an embedded database.
 //!
 //! A commit is all or nothing, and on the disk when it returns. Everything here blocks; the commit
-//! pipeline calls it where that hurts nobody. Decisions and their reasons: `docs/decisions/store.md`.
+//! pipeline calls it where that hurts nobody. Decisions and their reasons stand in
+//! `docs/decisions/store.md`.
 
 mod document;
 mod embedded;
@@ -127,7 +128,11 @@ fn entities(document: Option<&Document>, config: &Config, epoch: u64) -> Vec<Ent
     });
     let documents = config.entities.iter().flat_map(|(list, values)| {
         let kind = Kind::of_list(list);
-        let each = kind.map(|kind| (0..).zip(values).map(move |(age, value)| (kind, age, value)));
+        let each = kind.map(|kind| {
+            (0..)
+                .zip(values)
+                .map(move |(age, value)| (kind, age, value))
+        });
         each.into_iter().flatten()
     });
     let documents = documents.filter_map(|(kind, age, value)| {

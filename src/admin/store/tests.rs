@@ -14,7 +14,7 @@ timeouts: {drain_ms: 5}
 routes:
   - path_prefix: /a
     respond: {status: 204}
-  - {path: /a, redirect: {to: "yes"}}
+  - {path: /a, redirect: {to: "/yes"}}
   - {id: c, path_regex: "/[0-9]+(\\.json)?", upstream: one}
 listeners: [{address: 127.0.0.1, port: 8080}]
 upstreams:
@@ -124,7 +124,7 @@ fn keys_and_order_and_ids_stay() {
         let mut expected = tree.clone();
         // Without its twin this route would be called a.
         expected["routes"] = json!([
-            {"id": "a-2", "path": "/a", "redirect": {"to": "yes"}},
+            {"id": "a-2", "path": "/a", "redirect": {"to": "/yes"}},
             tree["routes"][2],
             {"id": "d", "path": "/new", "respond": {"status": 200}},
         ]);

@@ -63,7 +63,10 @@ impl Rights {
         }
         let entities = apikey.get("authorizedEntities").and_then(Value::as_array);
         let is_admin = |entity: &Value| {
-            matches!(entity.as_str(), Some(ADMIN_GROUP | ADMIN_ROUTE | ADMIN_SERVICE))
+            matches!(
+                entity.as_str(),
+                Some(ADMIN_GROUP | ADMIN_ROUTE | ADMIN_SERVICE)
+            )
         };
         if !entities.is_some_and(|entities| entities.iter().any(is_admin)) {
             return None;
@@ -73,12 +76,19 @@ impl Rights {
         let places = metadata(RIGHTS).map(|text| serde_json::from_str(text).unwrap_or_default());
         let kinds = metadata(KINDS).map(|text| serde_json::from_str(text).unwrap_or_default());
         let read_only = apikey.get("readOnly") == Some(&Value::Bool(true));
-        Some(Self { read_only, places, kinds })
+        Some(Self {
+            read_only,
+            places,
+            kinds,
+        })
     }
 
     /// Rights to look at everything.
     pub(crate) fn to_read() -> Self {
-        Self { read_only: true, ..Self::default() }
+        Self {
+            read_only: true,
+            ..Self::default()
+        }
     }
 
     /// Whether `flag` holds for the kind.
@@ -86,8 +96,12 @@ impl Rights {
         if self.read_only && flag != Flag::CanRead {
             return false;
         }
-        let Some(kinds) = &self.kinds else { return true };
-        let flags = [resource.plural, resource.kind, "*"].into_iter().find_map(|key| kinds.get(key));
+        let Some(kinds) = &self.kinds else {
+            return true;
+        };
+        let flags = [resource.plural, resource.kind, "*"]
+            .into_iter()
+            .find_map(|key| kinds.get(key));
         flags.is_some_and(|flags| flags.contains(&flag))
     }
 
@@ -112,15 +126,23 @@ impl Rights {
     }
 
     fn reaches(&self, entity: &Value, wish: char) -> bool {
-        let Some(places) = &self.places else { return true };
-        let tenant = entity.pointer("/_loc/tenant").and_then(Value::as_str).unwrap_or(DEFAULT);
+        let Some(places) = &self.places else {
+            return true;
+        };
+        let tenant = entity
+            .pointer("/_loc/tenant")
+            .and_then(Value::as_str)
+            .unwrap_or(DEFAULT);
         let teams = entity.pointer("/_loc/teams").and_then(Value::as_array);
         let default = [Value::String(DEFAULT.to_owned())];
         let teams = teams.map_or(default.as_slice(), Vec::as_slice);
         places.iter().any(|place| {
             grants(&place.tenant, tenant, wish)
                 && teams.iter().filter_map(Value::as_str).any(|team| {
-                    place.teams.iter().any(|granted| grants(granted, team, wish))
+                    place
+                        .teams
+                        .iter()
+                        .any(|granted| grants(granted, team, wish))
                 })
         })
     }
@@ -163,7 +185,11 @@ mod tests {
             (json!({"authorizedEntities": ["group_default"]}), false),
             (json!({"authorizedEntities": null}), false),
         ] {
-            assert_eq!(Rights::of(&key(more.clone()), 1000).is_some(), expected, "{more}");
+            assert_eq!(
+                Rights::of(&key(more.clone()), 1000).is_some(),
+                expected,
+                "{more}"
+            );
         }
     }
 

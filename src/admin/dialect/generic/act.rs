@@ -119,8 +119,17 @@ impl EntityWrite {
         };
         if stage.get(self.resource.stored(), &id).is_some() {
             let description = json!("resource already exists");
-            let error = if self.exists_status == 401 { "unauthorized" } else { "conflict" };
-            return Err(Fault { status: self.exists_status, error, description }.into());
+            let error = if self.exists_status == 401 {
+                "unauthorized"
+            } else {
+                "conflict"
+            };
+            return Err(Fault {
+                status: self.exists_status,
+                error,
+                description,
+            }
+            .into());
         }
         self.put(stage, &id, entity, None)
     }
@@ -149,7 +158,9 @@ impl EntityWrite {
     /// The entity that is there, if the writer may see it.
     fn present(&self, stage: &Stage<'_>, id: &str) -> Result<Rc<Kept>, Refusal> {
         let viewer = Viewer::of(self.resource);
-        let found = stage.get(self.resource.stored(), id).filter(|kept| viewer.covers(kept));
+        let found = stage
+            .get(self.resource.stored(), id)
+            .filter(|kept| viewer.covers(kept));
         let found = found.filter(|kept| {
             self.rights.is_everywhere() || self.rights.sees(&self.show(stage, kept))
         });
@@ -197,18 +208,31 @@ impl EntityWrite {
             View::Stored(kind) => view::stored(kind, entity),
         };
         let after = put_value(stage, resource.stored(), id, value, before.as_ref())?;
-        let changed = before.as_ref().is_none_or(|before| !Rc::ptr_eq(before, &after));
+        let changed = before
+            .as_ref()
+            .is_none_or(|before| !Rc::ptr_eq(before, &after));
         differences.extend(Difference::of(before.clone(), Some(after.clone())));
         if let Some(before) = &before {
             forget_own(stage, before, &mut differences)?;
         }
         let outcome = Outcome {
             id: after.id.clone(),
-            entity: if self.shows { self.show(stage, &after) } else { Value::Null },
+            entity: if self.shows {
+                self.show(stage, &after)
+            } else {
+                Value::Null
+            },
             created: before.is_none(),
             changed,
         };
-        Ok((outcome, Done { epoch: stage.epoch, differences, subject: Some(after) }))
+        Ok((
+            outcome,
+            Done {
+                epoch: stage.epoch,
+                differences,
+                subject: Some(after),
+            },
+        ))
     }
 
     fn may_write(&self, entity: &Value) -> Result<(), Refusal> {
@@ -240,8 +264,20 @@ impl EntityWrite {
         self.may_write(&entity)?;
         let mut differences = Vec::new();
         take_out(stage, &before, &mut differences)?;
-        let outcome = Outcome { id: before.id.clone(), entity, created: false, changed: true };
-        Ok((outcome, Done { epoch: stage.epoch, differences, subject: None }))
+        let outcome = Outcome {
+            id: before.id.clone(),
+            entity,
+            created: false,
+            changed: true,
+        };
+        Ok((
+            outcome,
+            Done {
+                epoch: stage.epoch,
+                differences,
+                subject: None,
+            },
+        ))
     }
 
     fn delete_all(
@@ -252,14 +288,26 @@ impl EntityWrite {
         let viewer = Viewer::of(self.resource);
         let mut differences = Vec::new();
         for id in stage.ids(self.resource.stored()) {
-            let Some(kept) = stage.get(self.resource.stored(), &id) else { continue };
+            let Some(kept) = stage.get(self.resource.stored(), &id) else {
+                continue;
+            };
             let open = self.rights.is_everywhere() || self.rights.writes(&self.show(stage, &kept));
             if open && viewer.covers(&kept) && but != Some(&*id) {
                 take_out(stage, &kept, &mut differences)?;
             }
         }
-        let outcome = Outcome { changed: !differences.is_empty(), ..Outcome::default() };
-        Ok((outcome, Done { epoch: stage.epoch, differences, subject: None }))
+        let outcome = Outcome {
+            changed: !differences.is_empty(),
+            ..Outcome::default()
+        };
+        Ok((
+            outcome,
+            Done {
+                epoch: stage.epoch,
+                differences,
+                subject: None,
+            },
+        ))
     }
 }
 
@@ -298,7 +346,11 @@ fn forget_own(
     route: &Kept,
     differences: &mut Vec<Difference>,
 ) -> Result<(), Refusal> {
-    let Some(name) = route.upstream.as_deref().filter(|name| convert::is_own(name)) else {
+    let Some(name) = route
+        .upstream
+        .as_deref()
+        .filter(|name| convert::is_own(name))
+    else {
         return Ok(());
     };
     if stage.users(name).next().is_some() {

@@ -57,7 +57,11 @@ pub(crate) fn fault(fault: &Fault, style: &Style) -> Answer {
     let payload = Payload::Whole(Some(body.into()));
     let mut answer = request::answer(fault.status, style.kind.field(), payload);
     match fault.status {
-        401 => request::set(&mut answer, header::WWW_AUTHENTICATE, "Basic realm=\"Ringway\""),
+        401 => request::set(
+            &mut answer,
+            header::WWW_AUTHENTICATE,
+            "Basic realm=\"Ringway\"",
+        ),
         405 => request::set(&mut answer, header::ALLOW, "GET, POST, PUT, PATCH, DELETE"),
         429 | 503 => request::set(&mut answer, header::RETRY_AFTER, "1"),
         _ => {}

@@ -18,13 +18,16 @@ pub(crate) fn put_on(kind: &str, name: &str, entity: Value) -> Value {
 
 /// Takes the armour off a document that has it: what is in `spec`, with its name.
 pub(crate) fn take_off(mut document: Value) -> Value {
-    let is_armoured = document.get("apiVersion").is_some()
-        && document.get("spec").is_some_and(Value::is_object);
+    let is_armoured =
+        document.get("apiVersion").is_some() && document.get("spec").is_some_and(Value::is_object);
     if !is_armoured {
         return document;
     }
     let name = document.pointer("/metadata/name").cloned();
-    let mut spec = document.get_mut("spec").map(Value::take).unwrap_or_default();
+    let mut spec = document
+        .get_mut("spec")
+        .map(Value::take)
+        .unwrap_or_default();
     if let Value::Object(members) = &mut spec
         && !members.contains_key("name")
     {

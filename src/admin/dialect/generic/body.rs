@@ -25,7 +25,8 @@ pub(crate) fn read(field: Option<&str>, body: &[u8], patches: bool) -> Result<Co
     let text = std::str::from_utf8(body)
         .map_err(|_| Fault::bad_request("the body is not UTF-8"))?
         .trim_start_matches('\u{feff}');
-    let patch = |patch: Result<Patch, String>| patch.map(Content::Patch).map_err(Fault::bad_request);
+    let patch =
+        |patch: Result<Patch, String>| patch.map(Content::Patch).map_err(Fault::bad_request);
     match kind {
         BodyType::Ndjson => Err(Fault::bad_content_type()),
         BodyType::Form => patch(Patch::form(text)),
@@ -42,7 +43,11 @@ pub(crate) fn read(field: Option<&str>, body: &[u8], patches: bool) -> Result<Co
                 Fault::bad_request(format!("error while parsing yaml: {faults}"))
             })?;
             let entity = armour::take_off(object(document)?);
-            Ok(if patches { Content::Patch(Patch::Merge(entity)) } else { Content::Entity(entity) })
+            Ok(if patches {
+                Content::Patch(Patch::Merge(entity))
+            } else {
+                Content::Entity(entity)
+            })
         }
     }
 }
@@ -57,7 +62,9 @@ pub(crate) fn entity(line: &[u8]) -> Result<Value, Fault> {
 /// Brings an entity into the form of its kind: shortcuts are written out, the `kind` that answers
 /// have is taken off, as are the times that the server sets; then what is missing is filled in.
 pub(crate) fn normalise(resource: &Resource, entity: &mut Value) {
-    let Value::Object(members) = entity else { return };
+    let Value::Object(members) = entity else {
+        return;
+    };
     members.shift_remove("kind");
     if let Some(Value::Object(metadata)) = members.get_mut("metadata") {
         metadata.shift_remove("created_at");
@@ -85,20 +92,26 @@ fn shorten_domain(members: &mut Map<String, Value>) {
     if let Some(Value::Object(frontend)) = members.get_mut("frontend")
         && let Some(domain) = frontend.shift_remove("domain")
     {
-        frontend.entry("domains").or_insert_with(|| Value::Array(vec![domain]));
+        frontend
+            .entry("domains")
+            .or_insert_with(|| Value::Array(vec![domain]));
     }
 }
 
 /// `backend.url`, `target` or `target_url` is a backend with one target and a root.
 fn write_out_target(members: &mut Map<String, Value>) {
-    let Some(Value::Object(backend)) = members.get_mut("backend") else { return };
+    let Some(Value::Object(backend)) = members.get_mut("backend") else {
+        return;
+    };
     let mut given = None;
     for key in ["url", "target", "target_url"] {
         if backend.get(key).is_some_and(Value::is_string) {
             given = given.or(backend.shift_remove(key));
         }
     }
-    let Some(Value::String(url)) = given else { return };
+    let Some(Value::String(url)) = given else {
+        return;
+    };
     let (scheme, rest) = url.split_once("://").unwrap_or(("http", &url));
     let (authority, root) = match rest.find('/') {
         Some(slash) => rest.split_at(slash),
@@ -111,8 +124,12 @@ fn write_out_target(members: &mut Map<String, Value>) {
         None => (authority, default),
     };
     let target = serde_json::json!({"hostname": hostname, "port": port, "tls": tls});
-    backend.entry("targets").or_insert_with(|| Value::Array(vec![target]));
-    backend.entry("root").or_insert_with(|| Value::String(root.to_owned()));
+    backend
+        .entry("targets")
+        .or_insert_with(|| Value::Array(vec![target]));
+    backend
+        .entry("root")
+        .or_insert_with(|| Value::String(root.to_owned()));
 }
 
 fn json(text: &str) -> Result<Value, Fault> {
@@ -152,8 +169,14 @@ mod tests {
         for (field, body) in [
             ("application/json", r#"{"id":"r","name":"n"}"#),
             ("application/yaml", "id: r\nname: n\n"),
-            ("application/yaml; charset=utf-8", r#"{"id":"r","name":"n"}"#),
-            ("application/yaml", "apiVersion: v\nkind: Route\nmetadata:\n  name: n\nspec:\n  id: r\n"),
+            (
+                "application/yaml; charset=utf-8",
+                r#"{"id":"r","name":"n"}"#,
+            ),
+            (
+                "application/yaml",
+                "apiVersion: v\nkind: Route\nmetadata:\n  name: n\nspec:\n  id: r\n",
+            ),
         ] {
             assert_eq!(entity_of(field, body), expected, "{body}");
         }
@@ -167,7 +190,10 @@ mod tests {
             let fault = read(Some(field), body.as_bytes(), false).unwrap_err();
             assert_eq!((fault.status, fault.error), (400, error), "{field} {body}");
         }
-        assert_eq!(read(None, b"{}", false).unwrap_err().error, "bad_content_type");
+        assert_eq!(
+            read(None, b"{}", false).unwrap_err().error,
+            "bad_content_type"
+        );
     }
 
     #[test]

@@ -46,11 +46,7 @@ const QUIET_MAX: Duration = Duration::from_secs(60);
 const ANSWERS_WAITING_MAX: usize = 2;
 
 /// Answers a request with lines; what is wrong with the whole of it is said at once.
-pub(in crate::admin) async fn answer(
-    core: &Rc<Core>,
-    request: &Request,
-    body: Incoming,
-) -> Answer {
+pub(in crate::admin) async fn answer(core: &Rc<Core>, request: &Request, body: Incoming) -> Answer {
     match begin(core, request, body).await {
         Ok(answer) => answer,
         Err(fault) => {
@@ -63,7 +59,10 @@ pub(in crate::admin) async fn answer(
 
 async fn begin(core: &Rc<Core>, request: &Request, body: Incoming) -> Result<Answer, Fault> {
     let call = Call::of(core, request);
-    let field = request.fields.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let field = request
+        .fields
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
     if field.and_then(BodyType::read) != Some(BodyType::Ndjson) {
         return Err(Fault::bad_content_type());
     }
@@ -90,7 +89,10 @@ async fn begin(core: &Rc<Core>, request: &Request, body: Incoming) -> Result<Ans
         resource,
         verb,
         rights: call.rights.clone(),
-        by: Writer { action: Some(action), ..request.writer() },
+        by: Writer {
+            action: Some(action),
+            ..request.writer()
+        },
         wait: wishes.wait,
         dry_run: wishes.dry_run,
         force: wishes.force,
@@ -223,15 +225,19 @@ impl Stream {
                     self.core.in_force.wait(done.epoch, self.wait).await;
                 }
                 if let Some(audit) = &self.core.audit {
-                    audit.note(&self.by, 200, done.epoch, &done.differences).await;
+                    audit
+                        .note(&self.by, 200, done.epoch, &done.differences)
+                        .await;
                 }
             }
             Err(refusal) => {
                 // Of an atomic batch the lines at fault have said so already.
                 if results.is_empty() || !atomic {
                     let fault = Fault::from(refusal);
-                    results =
-                        numbers.iter().map(|line| (*line, Err((fault.clone(), None)))).collect();
+                    results = numbers
+                        .iter()
+                        .map(|line| (*line, Err((fault.clone(), None))))
+                        .collect();
                 }
             }
         }
@@ -277,11 +283,17 @@ impl Stream {
         let value = body::entity(text).map_err(|fault| (fault, None))?;
         let id = || {
             let id = value.get(self.resource.id_key).or_else(|| value.get("id"));
-            id.and_then(Value::as_str).filter(|id| !id.is_empty()).map(str::to_owned)
+            id.and_then(Value::as_str)
+                .filter(|id| !id.is_empty())
+                .map(str::to_owned)
         };
         let key = self.resource.id_key;
-        let missing =
-            || (Fault::bad_request(format!("the line has no {key}")), Some(value.clone()));
+        let missing = || {
+            (
+                Fault::bad_request(format!("the line has no {key}")),
+                Some(value.clone()),
+            )
+        };
         let step = match self.verb {
             Verb::Create => Step::Create(Content::Entity(value.clone())),
             Verb::Update => {
@@ -309,13 +321,19 @@ struct BatchWrite {
 
 impl std::fmt::Debug for BatchWrite {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BatchWrite").field("lines", &self.lines.len()).finish_non_exhaustive()
+        f.debug_struct("BatchWrite")
+            .field("lines", &self.lines.len())
+            .finish_non_exhaustive()
     }
 }
 
 impl Act for BatchWrite {
     fn act(&self, stage: &mut Stage<'_>) -> Result<Done, Refusal> {
-        let mut all = Done { epoch: stage.epoch, differences: Vec::new(), subject: None };
+        let mut all = Done {
+            epoch: stage.epoch,
+            differences: Vec::new(),
+            subject: None,
+        };
         let mut results = Vec::with_capacity(self.lines.len());
         let mut failed = false;
         for (number, text) in &self.lines {
@@ -399,7 +417,11 @@ impl Verb {
             (_, 404) => (404, json!("entity does not exists")),
             _ => return fault,
         };
-        Fault { status, error: "bad_entity", description }
+        Fault {
+            status,
+            error: "bad_entity",
+            description,
+        }
     }
 }
 
@@ -423,7 +445,9 @@ impl Batch {
 
 /// The next bytes; none at the end, an error if there will be no end.
 async fn next_piece(body: &mut Incoming) -> Result<Option<Bytes>, ()> {
-    let frame = tokio::time::timeout(QUIET_MAX, body.frame()).await.map_err(|_| ())?;
+    let frame = tokio::time::timeout(QUIET_MAX, body.frame())
+        .await
+        .map_err(|_| ())?;
     match frame {
         None => Ok(None),
         Some(Ok(frame)) => Ok(Some(frame.into_data().unwrap_or_default())),

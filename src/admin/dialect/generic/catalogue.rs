@@ -135,13 +135,17 @@ pub(crate) fn all() -> &'static [Resource] {
 
 /// The resource that the segments of a URL mean.
 pub(crate) fn find(group: &str, version: &str, entity: &str) -> Option<&'static Resource> {
-    all().iter().find(|resource| resource.is(group, version, entity))
+    all()
+        .iter()
+        .find(|resource| resource.is(group, version, entity))
 }
 
 /// The resource that is a stored kind as it is.
 #[cfg(test)]
 pub(crate) fn of_stored(kind: Kind) -> Option<&'static Resource> {
-    all().iter().find(|resource| resource.view == View::Stored(kind))
+    all()
+        .iter()
+        .find(|resource| resource.view == View::Stored(kind))
 }
 
 static CATALOGUE: LazyLock<Vec<Resource>> = LazyLock::new(|| {
@@ -151,7 +155,12 @@ static CATALOGUE: LazyLock<Vec<Resource>> = LazyLock::new(|| {
     list
 });
 
-const ALL: Can = Can { create: true, update: true, delete: true, bulk: true };
+const ALL: Can = Can {
+    create: true,
+    update: true,
+    delete: true,
+    bulk: true,
+};
 
 /// A resource of the usual sort.
 fn resource(group: &'static str, names: [&'static str; 4], form: Form) -> Resource {
@@ -177,17 +186,34 @@ fn in_force() -> Vec<Resource> {
         view: View::Stored(kind),
         ..resource(NATIVE_GROUP, names, form)
     };
-    let only_update = Can { create: false, update: true, delete: false, bulk: false };
+    let only_update = Can {
+        create: false,
+        update: true,
+        delete: false,
+        bulk: false,
+    };
     let list = vec![
         Resource {
             view: View::Route,
-            ..resource("proxy.otoroshi.io", ["Route", "routes", "route", "id"], form::route())
+            ..resource(
+                "proxy.otoroshi.io",
+                ["Route", "routes", "route", "id"],
+                form::route(),
+            )
         },
         Resource {
             view: View::Backend,
-            ..resource("proxy.otoroshi.io", ["Backend", "backends", "backend", "id"], form::backend())
+            ..resource(
+                "proxy.otoroshi.io",
+                ["Backend", "backends", "backend", "id"],
+                form::backend(),
+            )
         },
-        resource("apim.otoroshi.io", ["Apikey", "apikeys", "apikey", "clientId"], form::apikey()),
+        resource(
+            "apim.otoroshi.io",
+            ["Apikey", "apikeys", "apikey", "clientId"],
+            form::apikey(),
+        ),
         resource(
             "organize.otoroshi.io",
             ["ServiceGroup", "service-groups", "service-group", "id"],
@@ -206,9 +232,16 @@ fn in_force() -> Vec<Resource> {
             form::native("Route"),
             Kind::Route,
         ),
-        native(["Upstream", "upstreams", "upstream", "name"], form::native("Upstream"), Kind::Upstream),
+        native(
+            ["Upstream", "upstreams", "upstream", "name"],
+            form::native("Upstream"),
+            Kind::Upstream,
+        ),
     ];
-    let in_force = |resource| Resource { behaviour: Behaviour::InForce, ..resource };
+    let in_force = |resource| Resource {
+        behaviour: Behaviour::InForce,
+        ..resource
+    };
     list.into_iter().map(in_force).collect()
 }
 
@@ -226,11 +259,19 @@ fn checked() -> Vec<Resource> {
         ),
         resource(
             "proxy.otoroshi.io",
-            ["ErrorTemplate", "error-templates", "error-templates", "serviceId"],
+            [
+                "ErrorTemplate",
+                "error-templates",
+                "error-templates",
+                "serviceId",
+            ],
             form::error_template(),
         ),
     ];
-    let checked = |resource| Resource { behaviour: Behaviour::Checked, ..resource };
+    let checked = |resource| Resource {
+        behaviour: Behaviour::Checked,
+        ..resource
+    };
     list.into_iter().map(checked).collect()
 }
 
@@ -263,8 +304,15 @@ const STORED: [(&str, [&str; 4]); 22] = [
 
 fn stored() -> Vec<Resource> {
     let can = |plural: &str| match plural {
-        "admin-sessions" | "auth-module-users" => Can { create: false, update: false, ..ALL },
-        "admins" => Can { update: false, ..ALL },
+        "admin-sessions" | "auth-module-users" => Can {
+            create: false,
+            update: false,
+            ..ALL
+        },
+        "admins" => Can {
+            update: false,
+            ..ALL
+        },
         _ => ALL,
     };
     let each = STORED.into_iter().map(|(group, names)| {
@@ -289,9 +337,11 @@ mod tests {
     #[test]
     fn every_url_names_one_resource() {
         for resource in all() {
-            for (group, version) in
-                [(resource.group, resource.version), (resource.group, "any"), (resource.group, "all")]
-            {
+            for (group, version) in [
+                (resource.group, resource.version),
+                (resource.group, "any"),
+                (resource.group, "all"),
+            ] {
                 for entity in [resource.plural, resource.kind] {
                     let found = find(group, version, entity).map(|found| found.kind);
                     assert_eq!(found, Some(resource.kind), "{group}/{version}/{entity}");

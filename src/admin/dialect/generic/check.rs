@@ -14,7 +14,12 @@ const CHAIN_MAX: usize = 16;
 /// # Errors
 /// What is wrong, with its place.
 pub(crate) fn entity(resource: &Resource, entity: &Value) -> Result<(), String> {
-    let text = |pointer: &str| entity.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let text = |pointer: &str| {
+        entity
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
     match resource.kind {
         "Certificate" => certificate(text("/chain"), text("/privateKey")),
         "GlobalConfig" if text("/id") != GLOBAL_ID => {
@@ -37,7 +42,10 @@ fn certificate(chain: &str, key: &str) -> Result<(), String> {
     if certificates.len() > CHAIN_MAX {
         return Err(format!("/chain: more than {CHAIN_MAX} certificates"));
     }
-    if let Some((label, _)) = certificates.iter().find(|(label, _)| label != "CERTIFICATE") {
+    if let Some((label, _)) = certificates
+        .iter()
+        .find(|(label, _)| label != "CERTIFICATE")
+    {
         return Err(format!("/chain: a {label} is not a certificate"));
     }
     let keys = blocks(key).map_err(|error| format!("/privateKey: {error}"))?;
@@ -53,7 +61,9 @@ fn blocks(text: &str) -> Result<Vec<(String, Vec<u8>)>, String> {
     let mut blocks = Vec::new();
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     while let Some(line) = lines.next() {
-        let label = line.strip_prefix("-----BEGIN ").and_then(|rest| rest.strip_suffix("-----"));
+        let label = line
+            .strip_prefix("-----BEGIN ")
+            .and_then(|rest| rest.strip_suffix("-----"));
         let Some(label) = label else {
             return Err("this is not PEM: a block begins with -----BEGIN".to_owned());
         };
@@ -83,11 +93,27 @@ mod tests {
         let right = block("CERTIFICATE", "MAA=");
         for (chain, key, says) in [
             (right.clone(), String::new(), None),
-            (format!("{right}{right}"), block("EC PRIVATE KEY", "MAA="), None),
-            ("nonsense".to_owned(), String::new(), Some("/chain: this is not PEM")),
-            (block("CERTIFICATE", "%%%"), String::new(), Some("not base64")),
+            (
+                format!("{right}{right}"),
+                block("EC PRIVATE KEY", "MAA="),
+                None,
+            ),
+            (
+                "nonsense".to_owned(),
+                String::new(),
+                Some("/chain: this is not PEM"),
+            ),
+            (
+                block("CERTIFICATE", "%%%"),
+                String::new(),
+                Some("not base64"),
+            ),
             (block("CERTIFICATE", "AAAA"), String::new(), Some("not DER")),
-            (block("PUBLIC KEY", "MAA="), String::new(), Some("not a certificate")),
+            (
+                block("PUBLIC KEY", "MAA="),
+                String::new(),
+                Some("not a certificate"),
+            ),
             (right.clone(), right.clone(), Some("/privateKey")),
         ] {
             let checked = certificate(&chain, &key);

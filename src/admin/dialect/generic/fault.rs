@@ -18,29 +18,49 @@ pub(crate) struct Fault {
 impl Fault {
     /// The request makes no sense.
     pub(crate) fn bad_request(description: impl Into<Value>) -> Self {
-        Self { status: 400, error: "bad_request", description: description.into() }
+        Self {
+            status: 400,
+            error: "bad_request",
+            description: description.into(),
+        }
     }
 
     /// The body is of a type that is not read.
     pub(crate) fn bad_content_type() -> Self {
         let description = json!("Unsupported content type");
-        Self { status: 400, error: "bad_content_type", description }
+        Self {
+            status: 400,
+            error: "bad_content_type",
+            description,
+        }
     }
 
     /// The caller may not do that.
     pub(crate) fn unauthorized(description: &str) -> Self {
-        Self { status: 401, error: "unauthorized", description: json!(description) }
+        Self {
+            status: 401,
+            error: "unauthorized",
+            description: json!(description),
+        }
     }
 
     /// There is no such thing.
     pub(crate) fn not_found(description: &str) -> Self {
-        Self { status: 404, error: "not_found", description: json!(description) }
+        Self {
+            status: 404,
+            error: "not_found",
+            description: json!(description),
+        }
     }
 
     /// There is something, and it does not take the method.
     pub(crate) fn method_not_allowed() -> Self {
         let description = json!("this resource does not have this method");
-        Self { status: 405, error: "method_not_allowed", description }
+        Self {
+            status: 405,
+            error: "method_not_allowed",
+            description,
+        }
     }
 
     /// As a body.
@@ -58,7 +78,10 @@ impl From<Refusal> for Fault {
             Refusal::Invalid(faults) => Some(show(faults)),
             _ => None,
         };
-        Self { description: faults.unwrap_or_else(|| json!(refusal.to_string())), ..Problem::from(refusal).into() }
+        Self {
+            description: faults.unwrap_or_else(|| json!(refusal.to_string())),
+            ..Problem::from(refusal).into()
+        }
     }
 }
 
@@ -79,6 +102,10 @@ impl From<Problem> for Fault {
             _ => "internal_error",
         };
         let status = problem.status.as_u16();
-        Self { status, error, description: json!(problem.error) }
+        Self {
+            status,
+            error,
+            description: json!(problem.error),
+        }
     }
 }

@@ -55,9 +55,17 @@ impl Form {
         }
         let sentence = |error: jsonschema::ValidationError<'_>| {
             let place = error.instance_path().to_string();
-            if place.is_empty() { error.to_string() } else { format!("{place}: {error}") }
+            if place.is_empty() {
+                error.to_string()
+            } else {
+                format!("{place}: {error}")
+            }
         };
-        Err(validator.iter_errors(entity).take(FAULTS_MAX).map(sentence).collect())
+        Err(validator
+            .iter_errors(entity)
+            .take(FAULTS_MAX)
+            .map(sentence)
+            .collect())
     }
 }
 
@@ -92,7 +100,10 @@ pub(crate) fn native(name: &str) -> Form {
     let whole = model::schema();
     let mut schema = whole["$defs"][name].clone();
     schema["$defs"] = whole["$defs"].clone();
-    Form { schema, validator: None }
+    Form {
+        schema,
+        validator: None,
+    }
 }
 
 /// What several forms have in common.
@@ -122,13 +133,16 @@ fn splice(value: Value, common: &Value) -> Value {
         Value::Object(members) => match members.get("$splice").and_then(Value::as_str) {
             Some(name) => common[name].clone(),
             None => {
-                let each = members.into_iter().map(|(key, member)| (key, splice(member, common)));
+                let each = members
+                    .into_iter()
+                    .map(|(key, member)| (key, splice(member, common)));
                 Value::Object(each.collect())
             }
         },
-        Value::Array(elements) => {
-            elements.into_iter().map(|element| splice(element, common)).collect()
-        }
+        Value::Array(elements) => elements
+            .into_iter()
+            .map(|element| splice(element, common))
+            .collect(),
         other => other,
     }
 }
@@ -154,7 +168,8 @@ fn fill(schema: &Value, value: &mut Value) {
 
 fn fill_members(properties: &Map<String, Value>, members: &mut Map<String, Value>) {
     for (key, schema) in properties {
-        let is_object = schema.get("properties").is_some() && schema.get("type") == Some(&json!("object"));
+        let is_object =
+            schema.get("properties").is_some() && schema.get("type") == Some(&json!("object"));
         if let Some(present) = members.get_mut(key) {
             // Nothing is as good as not written, where nothing is not a value of its own.
             let default = schema.get("default");
@@ -207,8 +222,13 @@ mod tests {
         for (name, form) in each() {
             assert!(form.validator.is_some(), "{name}");
             assert!(!form.schema.to_string().contains("$splice"), "{name}");
-            let Err(faults) = form.check(&form.defaults()) else { continue };
-            assert!(faults.iter().all(|fault| fault.contains("required")), "{name}: {faults:?}");
+            let Err(faults) = form.check(&form.defaults()) else {
+                continue;
+            };
+            assert!(
+                faults.iter().all(|fault| fault.contains("required")),
+                "{name}: {faults:?}"
+            );
         }
         for name in ["Route", "Upstream"] {
             assert_eq!(native(name).schema["type"], "object", "{name}");
@@ -228,8 +248,14 @@ mod tests {
         assert_eq!(entity["own"], 7);
         assert_eq!(entity["metadata"], json!({"n": "1", "b": "true"}));
         assert_eq!(entity["frontend"]["methods"], json!([]));
-        assert_eq!(entity["backend"]["targets"][0]["tls_config"]["loose"], false);
-        assert_eq!(entity["backend"]["client"]["cache_connection_settings"]["queue_size"], 2048);
+        assert_eq!(
+            entity["backend"]["targets"][0]["tls_config"]["loose"],
+            false
+        );
+        assert_eq!(
+            entity["backend"]["client"]["cache_connection_settings"]["queue_size"],
+            2048
+        );
         entity["enabled"] = json!("yes");
         let faults = form.check(&entity).unwrap_err();
         assert!(faults[0].starts_with("/enabled: "), "{faults:?}");

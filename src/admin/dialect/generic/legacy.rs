@@ -54,8 +54,7 @@ pub(crate) async fn answer(call: &Call<'_>, rest: &[&str]) -> Result<Answer, Fau
 }
 
 fn named(plural: &str) -> Result<&'static Resource, Fault> {
-    catalogue::find("any", "any", plural)
-        .ok_or_else(|| Fault::not_found("resource not found"))
+    catalogue::find("any", "any", plural).ok_or_else(|| Fault::not_found("resource not found"))
 }
 
 /// The plugins that have an effect here.
@@ -82,9 +81,15 @@ async fn apikey_of_route(call: &Call<'_>, id: &str) -> Result<Answer, Fault> {
     };
     let entities = json!([format!("route_{id}")]);
     if let Some(members) = apikey.as_object_mut() {
-        members.entry("clientId").or_insert_with(|| json!(new_id(resource)));
-        members.entry("clientSecret").or_insert_with(|| json!(super::random_text(32)));
-        members.entry("clientName").or_insert_with(|| json!("New apikey"));
+        members
+            .entry("clientId")
+            .or_insert_with(|| json!(new_id(resource)));
+        members
+            .entry("clientSecret")
+            .or_insert_with(|| json!(super::random_text(32)));
+        members
+            .entry("clientName")
+            .or_insert_with(|| json!("New apikey"));
         members.insert("authorizedEntities".to_owned(), entities);
     }
     let step = Step::Create(Content::Entity(apikey));
@@ -96,12 +101,25 @@ fn bearer(call: &Call<'_>, id: &str) -> Result<Answer, Fault> {
     let resource = named("apikeys")?;
     call.allow(resource, Flag::CanRead)?;
     let state = call.core.state.borrow();
-    let apikey = state.of_kind(resource.stored()).get(id).map(|kept| kept.value());
+    let apikey = state
+        .of_kind(resource.stored())
+        .get(id)
+        .map(|kept| kept.value());
     drop(state);
     let apikey = apikey.filter(|apikey| call.rights.sees(apikey));
     let apikey = apikey.ok_or_else(|| Fault::not_found("resource not found"))?;
-    let text = |key: &str| apikey.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let bearer = format!("otoapk_{}_{}", text("clientId"), super::login::hash_text(&text("clientSecret")));
+    let text = |key: &str| {
+        apikey
+            .get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let bearer = format!(
+        "otoapk_{}_{}",
+        text("clientId"),
+        super::login::hash_text(&text("clientSecret"))
+    );
     call.whole(200, None, json!({"bearer": bearer}))
 }
 
@@ -114,16 +132,26 @@ fn export_key(resource: &Resource) -> String {
         key.push_str(&first.to_uppercase());
         key.push_str(rest);
     }
-    if key == "apikeys" { "apiKeys".to_owned() } else { key }
+    if key == "apikeys" {
+        "apiKeys".to_owned()
+    } else {
+        key
+    }
 }
 
 /// The resources that make up the state: native forms are views of others.
 fn whole_state() -> impl Iterator<Item = &'static Resource> {
-    catalogue::all().iter().filter(|resource| !super::body::is_native(resource))
+    catalogue::all()
+        .iter()
+        .filter(|resource| !super::body::is_native(resource))
 }
 
 fn export(call: &Call<'_>) -> Result<Answer, Fault> {
-    let accept = call.request.fields.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let accept = call
+        .request
+        .fields
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok());
     let lines = AnswerType::choose(accept, true) == AnswerType::Ndjson;
     let mut text = String::new();
     let mut document = Map::new();
@@ -145,7 +173,10 @@ fn export(call: &Call<'_>) -> Result<Answer, Fault> {
     if lines {
         return Ok(request::text(200, "application/x-ndjson", text));
     }
-    let config = document.get("globalConfigs").and_then(|list| list.get(0)).cloned();
+    let config = document
+        .get("globalConfigs")
+        .and_then(|list| list.get(0))
+        .cloned();
     document.insert("config".to_owned(), config.unwrap_or_default());
     call.whole(200, None, Value::Object(document))
 }
@@ -153,7 +184,10 @@ fn export(call: &Call<'_>) -> Result<Answer, Fault> {
 fn entities(call: &Call<'_>, resource: &'static Resource) -> Vec<Value> {
     let viewer = Viewer::of(resource);
     let state = call.core.state.borrow();
-    let kept = state.of_kind(resource.stored()).iter().filter(|kept| viewer.covers(kept));
+    let kept = state
+        .of_kind(resource.stored())
+        .iter()
+        .filter(|kept| viewer.covers(kept));
     let upstream = |name: &str| state.upstreams.get(name).cloned();
     kept.map(|kept| viewer.show(&viewer.with_own(kept.clone(), upstream)))
         .filter(|entity| call.rights.sees(entity))
@@ -162,7 +196,11 @@ fn entities(call: &Call<'_>, resource: &'static Resource) -> Vec<Value> {
 
 /// Takes over every entity of a document; those that are there are replaced.
 async fn import(call: &Call<'_>) -> Result<Answer, Fault> {
-    let field = call.request.fields.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let field = call
+        .request
+        .fields
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
     let mut steps: Vec<(&'static Resource, Value)> = Vec::new();
     let unreadable = |error| Fault::bad_request(format!("this is not valid JSON: {error}"));
     if field.and_then(BodyType::read) == Some(BodyType::Ndjson) {
@@ -182,14 +220,22 @@ async fn import(call: &Call<'_>) -> Result<Answer, Fault> {
         let document: Value = serde_json::from_slice(&call.request.body).map_err(unreadable)?;
         for resource in whole_state() {
             let list = document.get(export_key(resource)).and_then(Value::as_array);
-            steps.extend(list.into_iter().flatten().map(|entity| (resource, entity.clone())));
+            steps.extend(
+                list.into_iter()
+                    .flatten()
+                    .map(|entity| (resource, entity.clone())),
+            );
         }
     }
     // Routes refer to backends.
     steps.sort_by_key(|(resource, _)| u8::from(resource.kind != "Backend"));
     for (resource, entity) in steps {
         call.allow(resource, Flag::CanUpdate)?;
-        let id = entity.get(resource.id_key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let id = entity
+            .get(resource.id_key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
         let step = Step::Upsert(id, Content::Entity(entity));
         let action = Action::of("UPDATE", &resource.audit_name(false));
         write::commit(call, resource, step, action).await?;

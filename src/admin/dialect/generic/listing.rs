@@ -60,7 +60,9 @@ impl Listing {
         for (name, value) in query {
             let refused = |error: String| format!("{name}: {error}");
             match name.as_str() {
-                "filtered" => listing.searches.extend(read_searches(value).map_err(refused)?),
+                "filtered" => listing
+                    .searches
+                    .extend(read_searches(value).map_err(refused)?),
                 "sorted" => listing.sorts.extend(read_sorts(value).map_err(refused)?),
                 "page" => number = Some(read_count(value).map_err(refused)?),
                 "pageSize" => size = Some(read_count(value).map_err(refused)?),
@@ -72,12 +74,25 @@ impl Listing {
                     }
                 }
             }
-            let criteria = [listing.filters.len(), listing.searches.len(), listing.fields.len()];
-            if criteria.into_iter().chain([listing.sorts.len()]).any(|count| count > CRITERIA_MAX) {
-                return Err(format!("{name}: more than {CRITERIA_MAX} of them in one query"));
+            let criteria = [
+                listing.filters.len(),
+                listing.searches.len(),
+                listing.fields.len(),
+            ];
+            if criteria
+                .into_iter()
+                .chain([listing.sorts.len()])
+                .any(|count| count > CRITERIA_MAX)
+            {
+                return Err(format!(
+                    "{name}: more than {CRITERIA_MAX} of them in one query"
+                ));
             }
         }
-        listing.page = size.map(|size| Page { number: number.unwrap_or(1), size });
+        listing.page = size.map(|size| Page {
+            number: number.unwrap_or(1),
+            size,
+        });
         Ok(listing)
     }
 
@@ -94,10 +109,16 @@ impl Listing {
     /// Whether an entity is one of those that are asked for.
     pub(crate) fn takes(&self, entity: &Value) -> bool {
         let is = |(place, value): &(Place, String)| {
-            place.find(entity).into_iter().any(|found| equals(found, value))
+            place
+                .find(entity)
+                .into_iter()
+                .any(|found| equals(found, value))
         };
         let has = |(place, texts): &(Place, Vec<String>)| {
-            place.find(entity).into_iter().any(|found| contains(found, texts))
+            place
+                .find(entity)
+                .into_iter()
+                .any(|found| contains(found, texts))
         };
         self.filters.iter().all(is) && self.searches.iter().all(has)
     }
@@ -106,9 +127,7 @@ impl Listing {
     pub(crate) fn keys(&self, entity: &Value) -> Vec<Key> {
         let key = |(place, _): &(Place, bool)| match place.find(entity).first() {
             None | Some(Value::Null) => Key::Missing,
-            Some(Value::Number(number)) => {
-                number.as_f64().map_or(Key::Missing, Key::Number)
-            }
+            Some(Value::Number(number)) => number.as_f64().map_or(Key::Missing, Key::Number),
             Some(Value::String(text)) => Key::Text(text.to_lowercase()),
             Some(other) => Key::Text(other.to_string().to_lowercase()),
         };
@@ -204,7 +223,10 @@ fn read_sorts(value: &str) -> Result<Vec<(Place, bool)>, String> {
 }
 
 fn read_fields(value: &str) -> Result<Vec<Place>, String> {
-    let each = value.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let each = value
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty());
     each.map(Place::read).collect()
 }
 
@@ -239,7 +261,9 @@ fn plain_is(found: &Value, value: &str) -> bool {
         Value::Bool(found) => value.parse() == Ok(*found),
         Value::Number(number) => {
             number.to_string() == value
-                || number.as_f64().is_some_and(|number| value.parse() == Ok(number))
+                || number
+                    .as_f64()
+                    .is_some_and(|number| value.parse() == Ok(number))
         }
         _ => false,
     }
@@ -329,7 +353,10 @@ mod tests {
             ("filter.$.[", "x"),
         ] {
             let error = read(&[(name, value)]).unwrap_err();
-            assert!(error.starts_with(&format!("{name}: ")), "{name}={value}: {error}");
+            assert!(
+                error.starts_with(&format!("{name}: ")),
+                "{name}={value}: {error}"
+            );
         }
     }
 
@@ -378,7 +405,10 @@ mod tests {
     fn a_projection_shows_what_is_asked_for() {
         let listing = read(&[("fields", "id, frontend.domains,missing")]).unwrap();
         let entity = json!({"id": "r", "name": "n", "frontend": {"domains": [], "exact": true}});
-        assert_eq!(listing.project(entity), json!({"id": "r", "frontend": {"domains": []}}));
+        assert_eq!(
+            listing.project(entity),
+            json!({"id": "r", "frontend": {"domains": []}})
+        );
     }
 
     proptest! {

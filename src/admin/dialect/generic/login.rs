@@ -54,7 +54,10 @@ pub(in crate::admin) fn recognise(core: &Core, fields: &HeaderMap) -> Option<Pri
     let hash = hash(cookie);
     let client_id = {
         let sessions = core.sessions.borrow();
-        let session = sessions.0.get(&hash).filter(|session| session.until_ms > now)?;
+        let session = sessions
+            .0
+            .get(&hash)
+            .filter(|session| session.until_ms > now)?;
         session.client_id.clone()
     };
     of_apikey(core, &client_id, None)
@@ -67,13 +70,22 @@ pub(crate) fn begin(core: &Core, client_id: &str) -> String {
     let mut sessions = core.sessions.borrow_mut();
     sessions.0.retain(|_, session| session.until_ms > now);
     if sessions.0.len() >= SESSIONS_MAX {
-        let oldest = sessions.0.iter().min_by_key(|(_, session)| session.until_ms);
+        let oldest = sessions
+            .0
+            .iter()
+            .min_by_key(|(_, session)| session.until_ms);
         if let Some(oldest) = oldest.map(|(hash, _)| *hash) {
             sessions.0.remove(&oldest);
         }
     }
     let until_ms = now + SESSION_SECONDS * 1_000;
-    sessions.0.insert(hash(&secret), Session { client_id: client_id.to_owned(), until_ms });
+    sessions.0.insert(
+        hash(&secret),
+        Session {
+            client_id: client_id.to_owned(),
+            until_ms,
+        },
+    );
     format!("{COOKIE_NAME}={secret}; Path=/; Max-Age={SESSION_SECONDS}; HttpOnly; SameSite=Strict")
 }
 
@@ -90,7 +102,11 @@ pub(in crate::admin) fn monitor(core: &Core, shown: &str) -> Option<Principal> {
     let id = admin_id(&core.state.borrow().config.admin)?;
     of_apikey(core, &id, Some(shown))?;
     let rights = Some(Rc::new(Rights::to_read()));
-    Some(Principal { name: Rc::from("monitoring"), role: Role::Read, rights })
+    Some(Principal {
+        name: Rc::from("monitoring"),
+        role: Role::Read,
+        rights,
+    })
 }
 
 /// The principal of an Apikey; without a secret to show, one who has shown it before.
@@ -106,15 +122,27 @@ fn of_apikey(core: &Core, id: &str, secret: Option<&str>) -> Option<Principal> {
         }
     }
     let rights = Rights::of(&apikey, now_ms())?;
-    let role = if rights.is_read_only() { Role::Read } else { Role::Write };
-    Some(Principal { name: Rc::from(id), role, rights: Some(Rc::new(rights)) })
+    let role = if rights.is_read_only() {
+        Role::Read
+    } else {
+        Role::Write
+    };
+    Some(Principal {
+        name: Rc::from(id),
+        role,
+        rights: Some(Rc::new(rights)),
+    })
 }
 
 /// Client id and secret, as the fields have them.
 fn credential(fields: &HeaderMap) -> Option<(String, String)> {
     let one = |name: &str| {
         let mut values = fields.get_all(name).iter();
-        values.next().filter(|_| values.next().is_none())?.to_str().ok()
+        values
+            .next()
+            .filter(|_| values.next().is_none())?
+            .to_str()
+            .ok()
     };
     if let (Some(id), Some(secret)) = (one("otoroshi-client-id"), one("otoroshi-client-secret")) {
         return Some((id.to_owned(), secret.to_owned()));
@@ -133,7 +161,10 @@ fn basic(field: &str) -> Option<(String, String)> {
 }
 
 fn cookie(fields: &HeaderMap) -> Option<&str> {
-    let values = fields.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let values = fields
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     let mut pairs = values.flat_map(|value| value.split(';'));
     pairs.find_map(|pair| {
         let (name, value) = pair.trim().split_once('=')?;
@@ -143,7 +174,10 @@ fn cookie(fields: &HeaderMap) -> Option<&str> {
 
 /// The hash of a text, in hexadecimal.
 pub(crate) fn hash_text(text: &str) -> String {
-    hash(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    hash(text)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn hash(text: &str) -> [u8; 32] {

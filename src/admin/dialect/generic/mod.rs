@@ -38,15 +38,15 @@ use hyper::Method;
 use hyper::header;
 use serde_json::Value;
 
+pub(in crate::admin) use self::access::Rights as Access;
 use self::access::{Flag, Rights};
-use self::catalogue::Resource;
 pub(in crate::admin) use self::answer::refusal;
 pub(in crate::admin) use self::bulk::answer as bulk_answer;
+use self::catalogue::Resource;
 pub(in crate::admin) use self::fault::Fault;
 pub(in crate::admin) use self::login::{Sessions, monitor, recognise};
-pub(in crate::admin) use self::seeds::seed;
-pub(in crate::admin) use self::access::Rights as Access;
 use self::render::Style;
+pub(in crate::admin) use self::seeds::seed;
 use super::super::core::Core;
 use super::super::request::{Answer, Request, decode};
 use crate::model::config::Role;
@@ -63,9 +63,12 @@ pub(crate) struct Call<'c> {
 
 /// Whether a path belongs to this API.
 pub(in crate::admin) fn is_mine(path: &str) -> bool {
-    ["/apis", "/api", "/.well-known/otoroshi"].into_iter().any(|start| {
-        path.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    })
+    ["/apis", "/api", "/.well-known/otoroshi"]
+        .into_iter()
+        .any(|start| {
+            path.strip_prefix(start)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
 }
 
 /// Whether a path is for a stream of lines.
@@ -78,7 +81,10 @@ pub(in crate::admin) async fn answer(core: &Rc<Core>, request: &Request) -> Answ
     let call = Call::of(core, request);
     match route(&call).await {
         Ok(answer) => answer,
-        Err(fault) => answer::fault(&fault, &call.style(false).unwrap_or_else(|_| Style::plain())),
+        Err(fault) => answer::fault(
+            &fault,
+            &call.style(false).unwrap_or_else(|_| Style::plain()),
+        ),
     }
 }
 
@@ -146,7 +152,11 @@ impl<'c> Call<'c> {
             (None, Role::Write) => Rc::default(),
             (None, Role::Read) => Rc::new(Rights::to_read()),
         };
-        Self { core, request, rights }
+        Self {
+            core,
+            request,
+            rights,
+        }
     }
 
     /// Whether the kind and the key allow it.
@@ -170,9 +180,19 @@ impl<'c> Call<'c> {
     }
 
     fn style(&self, list: bool) -> Result<Style, Fault> {
-        let field = |name| self.request.fields.get(name).and_then(|value| value.to_str().ok());
+        let field = |name| {
+            self.request
+                .fields
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+        };
         let accept = field(header::ACCEPT);
-        Style::of(accept, field(header::ACCEPT_ENCODING), self.request.query(), list)
+        Style::of(
+            accept,
+            field(header::ACCEPT_ENCODING),
+            self.request.query(),
+            list,
+        )
     }
 
     fn whole(

@@ -19,15 +19,26 @@ fn make() -> Value {
     schemas.insert("Error".to_owned(), error_schema());
     for resource in catalogue::all() {
         add_schema(resource, &mut schemas);
-        let base = format!("/apis/{}/{}/{}", resource.group, resource.version, resource.plural);
+        let base = format!(
+            "/apis/{}/{}/{}",
+            resource.group, resource.version, resource.plural
+        );
         paths.insert(base.clone(), collection(resource));
         paths.insert(format!("{base}/{{id}}"), single(resource));
-        for (name, what) in [("_count", "How many there are"), ("_schema", "The JSON Schema")] {
+        for (name, what) in [
+            ("_count", "How many there are"),
+            ("_schema", "The JSON Schema"),
+        ] {
             let get = operation(resource, name, what, json!({"type": "object"}));
             paths.insert(format!("{base}/{name}"), json!({"get": get}));
         }
         if resource.has_template {
-            let get = operation(resource, "_template", "An entity to begin with", reference(resource));
+            let get = operation(
+                resource,
+                "_template",
+                "An entity to begin with",
+                reference(resource),
+            );
             paths.insert(format!("{base}/_template"), json!({"get": get}));
         }
         if resource.can.bulk {
@@ -40,7 +51,10 @@ fn make() -> Value {
         ("/apis/cluster", "The members of the cluster"),
         ("/apis/cluster/node/infos", "What this node is"),
         ("/apis/cluster/node/version", "The version of this node"),
-        ("/apis/cluster/node/health", "Whether all is well with this node"),
+        (
+            "/apis/cluster/node/health",
+            "Whether all is well with this node",
+        ),
     ] {
         let get = json!({"summary": what, "responses": {
             "200": {"description": what, "content": {"application/json": {"schema": {}}}},
@@ -71,7 +85,9 @@ fn make() -> Value {
 /// Native forms refer to their own definitions: these become components too.
 fn add_schema(resource: &Resource, schemas: &mut Map<String, Value>) {
     let mut schema = resource.form.schema().clone();
-    let definitions = schema.as_object_mut().and_then(|schema| schema.shift_remove("$defs"));
+    let definitions = schema
+        .as_object_mut()
+        .and_then(|schema| schema.shift_remove("$defs"));
     redirect(&mut schema);
     schema["description"] = json!(match resource.behaviour {
         Behaviour::InForce => "In force as soon as it is answered.",
@@ -82,7 +98,9 @@ fn add_schema(resource: &Resource, schemas: &mut Map<String, Value>) {
     if let Some(Value::Object(definitions)) = definitions {
         for (name, mut definition) in definitions {
             redirect(&mut definition);
-            schemas.entry(format!("Native.{name}")).or_insert(definition);
+            schemas
+                .entry(format!("Native.{name}"))
+                .or_insert(definition);
         }
     }
 }
@@ -146,10 +164,19 @@ fn content(resource: &Resource) -> Value {
 fn collection(resource: &Resource) -> Value {
     // What is shown may be projected, so only that it is a list of objects is promised.
     let list = json!({"type": "array", "items": {"type": "object"}});
-    let mut get = operation(resource, "_list", "All entities that the caller may see", list);
+    let mut get = operation(
+        resource,
+        "_list",
+        "All entities that the caller may see",
+        list,
+    );
     let whole = json!({"type": "integer", "minimum": 1});
     get["parameters"] = json!([
-        parameter("filtered", json!({"type": "string"}), "<field>:<text>|<text>,…"),
+        parameter(
+            "filtered",
+            json!({"type": "string"}),
+            "<field>:<text>|<text>,…"
+        ),
         parameter("sorted", json!({"type": "string"}), "<field>:<reversed>,…"),
         parameter("page", whole.clone(), "from 1"),
         parameter("pageSize", whole, "entities of a page"),
@@ -168,7 +195,8 @@ fn collection(resource: &Resource) -> Value {
     }
     if resource.can.delete {
         let mut delete = operation(resource, "_delete_all", "Deletes all entities", json!({}));
-        delete["responses"] = json!({"204": {"description": "They are gone"}, "default": problem()});
+        delete["responses"] =
+            json!({"204": {"description": "They are gone"}, "default": problem()});
         path["delete"] = delete;
     }
     path
@@ -209,13 +237,15 @@ fn single(resource: &Resource) -> Value {
 
 fn bulk(resource: &Resource) -> Value {
     let mut path = json!({});
-    for (method, name) in
-        [("post", "create"), ("put", "update"), ("patch", "patch"), ("delete", "delete")]
-    {
+    for (method, name) in [
+        ("post", "create"),
+        ("put", "update"),
+        ("patch", "patch"),
+        ("delete", "delete"),
+    ] {
         let what = format!("Does {name} for each line");
         let mut one = operation(resource, &format!("_bulk_{name}"), &what, json!({}));
-        one["requestBody"] =
-            json!({"required": true, "content": {"application/x-ndjson": {"schema": {"type": "string"}}}});
+        one["requestBody"] = json!({"required": true, "content": {"application/x-ndjson": {"schema": {"type": "string"}}}});
         one["responses"]["200"]["content"] =
             json!({"application/x-ndjson": {"schema": {"type": "string"}}});
         path[method] = one;
@@ -234,7 +264,9 @@ mod tests {
                 if let Some(Value::String(reference)) = members.get("$ref") {
                     found.push(reference.clone());
                 }
-                members.values().for_each(|member| references(member, found));
+                members
+                    .values()
+                    .for_each(|member| references(member, found));
             }
             Value::Array(elements) => elements.iter().for_each(|one| references(one, found)),
             _ => {}

@@ -63,7 +63,11 @@ fn session(call: &Call<'_>) -> Result<Answer, Fault> {
             let body = json!({"name": name, "expires_in": login::SESSION_SECONDS});
             (201, body, login::begin(call.core, name))
         }
-        Method::DELETE => (200, json!({"done": true}), login::end(call.core, &request.fields)),
+        Method::DELETE => (
+            200,
+            json!({"done": true}),
+            login::end(call.core, &request.fields),
+        ),
         _ => return Err(Fault::method_not_allowed()),
     };
     let mut answer = call.whole(status, None, body)?;
@@ -101,14 +105,19 @@ fn health(call: &Call<'_>) -> Result<Answer, Fault> {
 }
 
 fn metrics_of(call: &Call<'_>) -> Result<Answer, Fault> {
-    let accept = call.request.fields.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let accept = call
+        .request
+        .fields
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok());
     let accept = accept.unwrap_or_default();
     let text = match call.request.parameter("format") {
         Some("prometheus" | "prom") => true,
         Some("json" | "old_json") => false,
         Some(_) => return Err(Fault::bad_request("format: it is json or prometheus")),
         None => {
-            let prometheus = accept.contains("application/prometheus") || accept.contains("text/plain");
+            let prometheus =
+                accept.contains("application/prometheus") || accept.contains("text/plain");
             prometheus && !accept.contains("application/json")
         }
     };
@@ -126,12 +135,24 @@ fn metrics_of(call: &Call<'_>) -> Result<Answer, Fault> {
     add("ringway.epoch".to_owned(), core.epoch(), "gauges");
     {
         let state = core.state.borrow();
-        add("ringway.routes".to_owned(), state.routes.len() as u64, "gauges");
-        add("ringway.upstreams".to_owned(), state.upstreams.len() as u64, "gauges");
+        add(
+            "ringway.routes".to_owned(),
+            state.routes.len() as u64,
+            "gauges",
+        );
+        add(
+            "ringway.upstreams".to_owned(),
+            state.upstreams.len() as u64,
+            "gauges",
+        );
     }
     for (worker, counters) in core.counters.iter().enumerate() {
         for ((name, value), (_, help)) in counters.each().zip(counters.described()) {
-            let kind = if help.starts_with("Gauge: ") { "gauges" } else { "counters" };
+            let kind = if help.starts_with("Gauge: ") {
+                "gauges"
+            } else {
+                "counters"
+            };
             add(format!("ringway.worker.{worker}.{name}"), value, kind);
         }
     }
@@ -142,7 +163,9 @@ fn metrics_of(call: &Call<'_>) -> Result<Answer, Fault> {
 fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let Some(mut rest) = name.strip_prefix(first) else {
+        return false;
+    };
     let mut last = None;
     for part in parts {
         if let Some(part) = last.replace(part) {
@@ -157,7 +180,9 @@ fn matches(pattern: &str, name: &str) -> bool {
 
 /// The version, in parts.
 pub(crate) fn version() -> Value {
-    let mut parts = VERSION.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
+    let mut parts = VERSION
+        .split('.')
+        .map(|part| part.parse::<u32>().unwrap_or_default());
     let mut part = || parts.next().unwrap_or_default();
     let (major, minor, patch) = (part(), part(), part());
     json!({
@@ -191,7 +216,14 @@ fn member(call: &Call<'_>) -> Value {
     let workers: Vec<Value> = status::cores(core);
     let mut stats = Map::new();
     stats.insert("workers".to_owned(), Value::Array(workers));
-    for key in ["rate", "duration", "overhead", "dataInRate", "dataOutRate", "concurrentHandledRequests"] {
+    for key in [
+        "rate",
+        "duration",
+        "overhead",
+        "dataInRate",
+        "dataOutRate",
+        "concurrentHandledRequests",
+    ] {
         stats.insert(key.to_owned(), json!(0));
     }
     json!({

@@ -54,7 +54,9 @@ impl Patch {
         bounded(parts.len())?;
         let each = parts.into_iter().map(|part| {
             let path = part.get("path").and_then(Value::as_str);
-            let path = path.ok_or("each part of an oto-patch has a path, a text")?.to_owned();
+            let path = path
+                .ok_or("each part of an oto-patch has a path, a text")?
+                .to_owned();
             let value = part.get("value").cloned().unwrap_or_default();
             Ok((path, coerce(value)?))
         });
@@ -66,7 +68,11 @@ impl Patch {
     /// # Errors
     /// What is wrong with it, in a sentence.
     pub(crate) fn form(text: &str) -> Result<Self, String> {
-        let pairs: Vec<&str> = text.trim().split('&').filter(|pair| !pair.is_empty()).collect();
+        let pairs: Vec<&str> = text
+            .trim()
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .collect();
         bounded(pairs.len())?;
         let each = pairs.into_iter().map(|pair| {
             let (path, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -106,7 +112,9 @@ impl Patch {
 
 fn bounded(count: usize) -> Result<(), String> {
     if count > OPERATIONS_MAX {
-        return Err(format!("the patch has more than {OPERATIONS_MAX} operations"));
+        return Err(format!(
+            "the patch has more than {OPERATIONS_MAX} operations"
+        ));
     }
     Ok(())
 }
@@ -139,16 +147,23 @@ fn fits(value: &Value, depth: usize, left: &mut usize) -> bool {
 fn put(document: &mut Value, path: &str, value: Value) -> Result<(), String> {
     let steps: Vec<&str> = path.split('.').collect();
     if steps.len() > STEPS_MAX {
-        return Err(format!("a path of the patch has more than {STEPS_MAX} steps"));
+        return Err(format!(
+            "a path of the patch has more than {STEPS_MAX} steps"
+        ));
     }
     let mut place = document;
     for step in steps {
         if place.is_array() && step.parse::<usize>().is_err() {
-            return Err(format!("{path}: {step} is not the number of an element of a list"));
+            return Err(format!(
+                "{path}: {step} is not the number of an element of a list"
+            ));
         }
         place = match place {
             Value::Array(elements) => {
-                let index = step.parse::<usize>().unwrap_or(usize::MAX).min(elements.len());
+                let index = step
+                    .parse::<usize>()
+                    .unwrap_or(usize::MAX)
+                    .min(elements.len());
                 if index == elements.len() {
                     elements.push(Value::Null);
                 }
@@ -194,10 +209,14 @@ fn number(text: &str) -> Option<Number> {
     if !digits.starts_with(|first: char| first.is_ascii_digit() || first == '.') {
         return None;
     }
-    let hexadecimal = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X"));
+    let hexadecimal = digits
+        .strip_prefix("0x")
+        .or_else(|| digits.strip_prefix("0X"));
     if let Some(hexadecimal) = hexadecimal {
         let plain = hexadecimal.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let magnitude = i64::from_str_radix(hexadecimal, 16).ok().filter(|_| plain)?;
+        let magnitude = i64::from_str_radix(hexadecimal, 16)
+            .ok()
+            .filter(|_| plain)?;
         return Some(if negative { -magnitude } else { magnitude }.into());
     }
     let whole = digits.strip_suffix(['l', 'L']).unwrap_or(digits);
@@ -270,14 +289,38 @@ mod tests {
     fn dotted_paths_reach_and_make_what_is_missing() {
         let document = json!({"enabled": true, "l": [{"p": 1}], "t": "x"});
         for (path, value, expected) in [
-            ("enabled", "false", json!({"enabled": false, "l": [{"p": 1}], "t": "x"})),
-            ("m.a.b", "x", json!({"enabled": true, "l": [{"p": 1}], "t": "x", "m": {"a": {"b": "x"}}})),
-            ("l.0.p", "2", json!({"enabled": true, "l": [{"p": 2}], "t": "x"})),
-            ("l.9", "2", json!({"enabled": true, "l": [{"p": 1}, 2], "t": "x"})),
-            ("t.deep", "1", json!({"enabled": true, "l": [{"p": 1}], "t": {"deep": 1}})),
+            (
+                "enabled",
+                "false",
+                json!({"enabled": false, "l": [{"p": 1}], "t": "x"}),
+            ),
+            (
+                "m.a.b",
+                "x",
+                json!({"enabled": true, "l": [{"p": 1}], "t": "x", "m": {"a": {"b": "x"}}}),
+            ),
+            (
+                "l.0.p",
+                "2",
+                json!({"enabled": true, "l": [{"p": 2}], "t": "x"}),
+            ),
+            (
+                "l.9",
+                "2",
+                json!({"enabled": true, "l": [{"p": 1}, 2], "t": "x"}),
+            ),
+            (
+                "t.deep",
+                "1",
+                json!({"enabled": true, "l": [{"p": 1}], "t": {"deep": 1}}),
+            ),
         ] {
             let patch = Patch::places(json!([{"path": path, "value": value}]));
-            assert_eq!(applied(patch, document.clone()), Ok(expected.clone()), "{path}");
+            assert_eq!(
+                applied(patch, document.clone()),
+                Ok(expected.clone()),
+                "{path}"
+            );
             let form = Patch::form(&format!("{path}={value}"));
             assert_eq!(applied(form, document.clone()), Ok(expected), "{path}");
         }
@@ -301,7 +344,10 @@ mod tests {
             Ok(json!({"a": 2}))
         );
         for (operations, says) in [
-            (json!([{"op": "test", "path": "/a", "value": 2}]), "operation 0"),
+            (
+                json!([{"op": "test", "path": "/a", "value": 2}]),
+                "operation 0",
+            ),
             (json!([{"op": "remove", "path": "/b"}]), "operation 0"),
             (json!([{"op": "explode", "path": "/a"}]), "RFC 6902"),
             (json!({"op": "add"}), "list of operations"),

@@ -49,7 +49,9 @@ impl Place {
             return if text.starts_with('/') {
                 Ok(Self::Pointer(text.to_owned()))
             } else {
-                Err(format!("{text} is not a JSON Pointer (RFC 6901); it starts with '/'"))
+                Err(format!(
+                    "{text} is not a JSON Pointer (RFC 6901); it starts with '/'"
+                ))
             };
         }
         Ok(Self::Top(text.to_owned()))
@@ -116,7 +118,9 @@ fn copy_steps(from: &Value, steps: &[&str], to: &mut Map<String, Value>) {
         return;
     };
     if rest.is_empty() || present.is_array() {
-        let there = rest.iter().try_fold(present, |value, step| child(value, step));
+        let there = rest
+            .iter()
+            .try_fold(present, |value, step| child(value, step));
         if there.is_some() {
             to.insert((*first).to_owned(), present.clone());
         }
@@ -190,10 +194,17 @@ mod tests {
     #[test]
     fn a_projection_keeps_what_is_around() {
         let mut shown = Map::new();
-        for place in ["name", "frontend.domains", "$.backend.targets[0].port", "/metadata/team"] {
+        for place in [
+            "name",
+            "frontend.domains",
+            "$.backend.targets[0].port",
+            "/metadata/team",
+        ] {
             Place::read(place).unwrap().copy(&entity(), &mut shown);
         }
-        Place::read("missing.too").unwrap().copy(&entity(), &mut shown);
+        Place::read("missing.too")
+            .unwrap()
+            .copy(&entity(), &mut shown);
         assert_eq!(
             Value::Object(shown),
             json!({

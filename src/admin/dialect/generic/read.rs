@@ -57,11 +57,7 @@ pub(crate) async fn count(call: &Call<'_>, resource: &'static Resource) -> Resul
 }
 
 /// One entity.
-pub(crate) fn one(
-    call: &Call<'_>,
-    resource: &'static Resource,
-    id: &str,
-) -> Result<Answer, Fault> {
+pub(crate) fn one(call: &Call<'_>, resource: &'static Resource, id: &str) -> Result<Answer, Fault> {
     let listing = Listing::read(call.request.query()).map_err(Fault::bad_request)?;
     let style = call.style(false)?;
     let viewer = Viewer::of(resource);
@@ -69,7 +65,9 @@ pub(crate) fn one(
     let shown = {
         let state = call.core.state.borrow();
         let kept = state.of_kind(resource.stored()).get(id).cloned();
-        let kept = kept.filter(|kept| viewer.covers(kept)).ok_or_else(missing)?;
+        let kept = kept
+            .filter(|kept| viewer.covers(kept))
+            .ok_or_else(missing)?;
         viewer.with_own(kept, |name| state.upstreams.get(name).cloned())
     };
     let entity = viewer.show(&shown);
@@ -95,9 +93,13 @@ async fn found(
 ) -> VecDeque<Shown> {
     let all: Vec<Shown> = {
         let state = call.core.state.borrow();
-        let kept = state.of_kind(resource.stored()).iter().filter(|kept| viewer.covers(kept));
+        let kept = state
+            .of_kind(resource.stored())
+            .iter()
+            .filter(|kept| viewer.covers(kept));
         let upstream = |name: &str| state.upstreams.get(name).cloned();
-        kept.map(|kept| viewer.with_own(kept.clone(), upstream)).collect()
+        kept.map(|kept| viewer.with_own(kept.clone(), upstream))
+            .collect()
     };
     if listing.shows_all() && call.rights.is_everywhere() {
         return all.into();
@@ -141,7 +143,9 @@ fn pieces(
         loop {
             let writing = writer.as_mut()?;
             while writing.waiting() < PIECE {
-                let Some(shown) = found.pop_front() else { break };
+                let Some(shown) = found.pop_front() else {
+                    break;
+                };
                 let entity = style.entity(resource, &label, &listing, viewer.show(&shown));
                 writing.add(&entity);
             }
@@ -165,11 +169,14 @@ pub(crate) fn schema(call: &Call<'_>, resource: &'static Resource) -> Result<Ans
 /// The entity to begin with.
 pub(crate) fn template(call: &Call<'_>, resource: &'static Resource) -> Result<Answer, Fault> {
     let id = super::act::new_id(resource);
-    let entity = super::template::of(resource, id, call.request.query())
-        .map_err(Fault::bad_request)?;
+    let entity =
+        super::template::of(resource, id, call.request.query()).map_err(Fault::bad_request)?;
     match entity {
         Some(entity) => call.whole(200, Some(resource), entity),
-        None => Err(Fault { error: "template not found !", ..Fault::not_found("there is none") }),
+        None => Err(Fault {
+            error: "template not found !",
+            ..Fault::not_found("there is none")
+        }),
     }
 }
 
@@ -180,5 +187,9 @@ pub(crate) fn catalogue(call: &Call<'_>) -> Result<Answer, Fault> {
         .iter()
         .map(|resource| resource.describe(with_schema))
         .collect();
-    call.whole(200, None, json!({"version": super::VERSION, "resources": resources}))
+    call.whole(
+        200,
+        None,
+        json!({"version": super::VERSION, "resources": resources}),
+    )
 }

@@ -59,14 +59,23 @@ impl Style {
 
     /// How a fault looks, of which nothing else is known.
     pub(crate) fn plain() -> Self {
-        Self { kind: AnswerType::Json, pretty: true, envelope: false, gzip: false }
+        Self {
+            kind: AnswerType::Json,
+            pretty: true,
+            envelope: false,
+            gzip: false,
+        }
     }
 
     /// Writes one value that stands for itself.
     pub(crate) fn whole(&self, value: Value) -> Vec<u8> {
         match self.kind {
             AnswerType::Json | AnswerType::Ndjson => {
-                let value = if self.envelope { enveloped(value) } else { value };
+                let value = if self.envelope {
+                    enveloped(value)
+                } else {
+                    value
+                };
                 let text = if self.pretty && self.kind == AnswerType::Json {
                     serde_json::to_vec_pretty(&value)
                 } else {
@@ -90,7 +99,11 @@ impl Style {
             let name = entity.get("name").or_else(|| entity.get(resource.id_key));
             name.and_then(Value::as_str).unwrap_or("no name").to_owned()
         };
-        let name = if self.kind == AnswerType::YamlArmoured { name() } else { String::new() };
+        let name = if self.kind == AnswerType::YamlArmoured {
+            name()
+        } else {
+            String::new()
+        };
         let mut shown = listing.project(entity);
         if let Value::Object(members) = &mut shown {
             members.insert("kind".to_owned(), Value::String(label.to_owned()));
@@ -113,10 +126,21 @@ pub(crate) struct ListWriter {
 
 impl ListWriter {
     pub(crate) fn new(style: Style) -> Self {
-        let gzip = style.gzip.then(|| GzEncoder::new(Vec::new(), Compression::new(GZIP_LEVEL)));
-        let mut writer = Self { style, first: true, text: Vec::new(), gzip };
+        let gzip = style
+            .gzip
+            .then(|| GzEncoder::new(Vec::new(), Compression::new(GZIP_LEVEL)));
+        let mut writer = Self {
+            style,
+            first: true,
+            text: Vec::new(),
+            gzip,
+        };
         if writer.style.kind == AnswerType::Json {
-            let open = if writer.style.envelope { "{\"data\":[" } else { "[" };
+            let open = if writer.style.envelope {
+                "{\"data\":["
+            } else {
+                "["
+            };
             writer.text.extend_from_slice(open.as_bytes());
         }
         writer
@@ -133,13 +157,16 @@ impl ListWriter {
                 if self.style.pretty {
                     let text = serde_json::to_string_pretty(value).unwrap_or_default();
                     self.text.extend_from_slice(b"\n  ");
-                    self.text.extend_from_slice(text.replace('\n', "\n  ").as_bytes());
+                    self.text
+                        .extend_from_slice(text.replace('\n', "\n  ").as_bytes());
                 } else {
-                    self.text.extend(serde_json::to_vec(value).unwrap_or_default());
+                    self.text
+                        .extend(serde_json::to_vec(value).unwrap_or_default());
                 }
             }
             AnswerType::Ndjson => {
-                self.text.extend(serde_json::to_vec(value).unwrap_or_default());
+                self.text
+                    .extend(serde_json::to_vec(value).unwrap_or_default());
                 self.text.push(b'\n');
             }
             AnswerType::Yaml | AnswerType::YamlArmoured => {
@@ -247,7 +274,9 @@ mod tests {
             return body;
         }
         let mut plain = Vec::new();
-        flate2::read::GzDecoder::new(body.as_slice()).read_to_end(&mut plain).unwrap();
+        flate2::read::GzDecoder::new(body.as_slice())
+            .read_to_end(&mut plain)
+            .unwrap();
         plain
     }
 
@@ -255,10 +284,21 @@ mod tests {
     fn lists_are_written_in_every_form() {
         let entities = [json!({"id": "a"}), json!({"id": "b"})];
         for (accept, query, expected) in [
-            ("application/json", "pretty=false", "[{\"id\":\"a\"},{\"id\":\"b\"}]"),
-            ("application/json", "pretty=false&envelope=true",
-             "{\"data\":[{\"id\":\"a\"},{\"id\":\"b\"}]}"),
-            ("application/x-ndjson", "", "{\"id\":\"a\"}\n{\"id\":\"b\"}\n"),
+            (
+                "application/json",
+                "pretty=false",
+                "[{\"id\":\"a\"},{\"id\":\"b\"}]",
+            ),
+            (
+                "application/json",
+                "pretty=false&envelope=true",
+                "{\"data\":[{\"id\":\"a\"},{\"id\":\"b\"}]}",
+            ),
+            (
+                "application/x-ndjson",
+                "",
+                "{\"id\":\"a\"}\n{\"id\":\"b\"}\n",
+            ),
             ("application/yaml", "", "- id: a\n- id: b\n"),
         ] {
             let body = String::from_utf8(list(&style(accept, query), &entities)).unwrap();

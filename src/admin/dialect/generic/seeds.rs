@@ -22,14 +22,20 @@ fn admin_key(admin: &Admin) -> Result<Option<(String, String)>, SecretError> {
     };
     let secret = match &admin.client_secret {
         Some(secret) => secret.reveal()?,
-        None => Secret::Env(crate::model::secret::FromEnv { env: CLIENT_SECRET.into() }).reveal()?,
+        None => Secret::Env(crate::model::secret::FromEnv {
+            env: CLIENT_SECRET.into(),
+        })
+        .reveal()?,
     };
     Ok(Some((id, secret)))
 }
 
 /// The client id of the first admin key.
 pub(crate) fn admin_id(admin: &Admin) -> Option<String> {
-    let id = admin.client_id.clone().or_else(|| std::env::var(CLIENT_ID).ok());
+    let id = admin
+        .client_id
+        .clone()
+        .or_else(|| std::env::var(CLIENT_ID).ok());
     id.filter(|id| !id.is_empty())
 }
 
@@ -42,13 +48,22 @@ pub(in crate::admin) fn seed(entities: &mut Vec<Entity>, admin: &Admin) -> Resul
         return Ok(());
     }
     for (plural, value) in seeds(admin)? {
-        let Some(kind) = Kind::of_list(plural) else { continue };
-        let id = value.get(kind.id_key()).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let Some(kind) = Kind::of_list(plural) else {
+            continue;
+        };
+        let id = value
+            .get(kind.id_key())
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
         let of_kind = || entities.iter().filter(|entity| entity.kind == kind);
         if of_kind().any(|entity| entity.id == id) {
             continue;
         }
-        let age = of_kind().map(|entity| entity.age + 1).max().unwrap_or_default();
+        let age = of_kind()
+            .map(|entity| entity.age + 1)
+            .max()
+            .unwrap_or_default();
         let since = started_ms();
         entities.push(Entity {
             kind,
@@ -66,11 +81,26 @@ pub(in crate::admin) fn seed(entities: &mut Vec<Entity>, admin: &Admin) -> Resul
 fn seeds(admin: &Admin) -> Result<Vec<(&'static str, Value)>, SecretError> {
     let mut seeds = vec![
         ("global-configs", json!({})),
-        ("service-groups", json!({"id": "default", "name": "default-group"})),
-        ("service-groups", json!({"id": "admin-api-group", "name": "Admin API"})),
-        ("organizations", json!({"id": "default", "name": "Default organization"})),
-        ("tenants", json!({"id": "default", "name": "Default organization"})),
-        ("teams", json!({"id": "default", "name": "Default team", "tenant": "default"})),
+        (
+            "service-groups",
+            json!({"id": "default", "name": "default-group"}),
+        ),
+        (
+            "service-groups",
+            json!({"id": "admin-api-group", "name": "Admin API"}),
+        ),
+        (
+            "organizations",
+            json!({"id": "default", "name": "Default organization"}),
+        ),
+        (
+            "tenants",
+            json!({"id": "default", "name": "Default organization"}),
+        ),
+        (
+            "teams",
+            json!({"id": "default", "name": "Default team", "tenant": "default"}),
+        ),
     ];
     if let Some((id, secret)) = admin_key(admin)? {
         let key = json!({

@@ -29,7 +29,11 @@ pub(crate) fn of(
             continue;
         }
         let is_domain = resource.view == View::Route && name == "domain";
-        let path = if is_domain { "frontend.domains.0" } else { name };
+        let path = if is_domain {
+            "frontend.domains.0"
+        } else {
+            name
+        };
         let place = json!([{"path": path, "value": value}]);
         Patch::places(place)
             .and_then(|patch| patch.apply(&mut entity))
@@ -42,7 +46,9 @@ pub(crate) fn of(
 /// What the defaults do not have: a name, and enough to be created as it is.
 fn begin(resource: &Resource, id: String, entity: &mut Value) {
     let name = format!("New {}", resource.singular.replace('-', " "));
-    let Some(members) = entity.as_object_mut() else { return };
+    let Some(members) = entity.as_object_mut() else {
+        return;
+    };
     let mut put = |key: &str, value: Value| {
         members.insert(key.to_owned(), value);
     };
@@ -64,7 +70,10 @@ fn begin(resource: &Resource, id: String, entity: &mut Value) {
             put("upstream", json!("new-upstream"));
         }
         View::Stored(Kind::Upstream) => {
-            put("servers", json!([{"address": "request.otoroshi.io", "port": 80}]));
+            put(
+                "servers",
+                json!([{"address": "request.otoroshi.io", "port": 80}]),
+            );
         }
         View::Stored(_) => {
             put("name", json!(name));
@@ -90,9 +99,18 @@ fn extra(kind: &str) -> Vec<(&'static str, Value)> {
         ],
         "GlobalConfig" => vec![("id", json!("global")), ("name", json!("global"))],
         "JwtVerifier" => vec![
-            ("source", json!({"type": "InHeader", "name": "X-JWT-Token", "remove": ""})),
-            ("algoSettings", json!({"type": "HSAlgoSettings", "size": 512, "secret": "secret", "base64": false})),
-            ("strategy", json!({"type": "PassThrough", "verificationSettings": {"fields": {}, "arrayFields": {}}})),
+            (
+                "source",
+                json!({"type": "InHeader", "name": "X-JWT-Token", "remove": ""}),
+            ),
+            (
+                "algoSettings",
+                json!({"type": "HSAlgoSettings", "size": 512, "secret": "secret", "base64": false}),
+            ),
+            (
+                "strategy",
+                json!({"type": "PassThrough", "verificationSettings": {"fields": {}, "arrayFields": {}}}),
+            ),
         ],
         "Certificate" => vec![("chain", json!("")), ("domain", json!("new.oto.tools"))],
         _ => Vec::new(),
@@ -116,9 +134,15 @@ mod tests {
     #[test]
     fn parameters_are_put_into_it() {
         let resource = catalogue::find("any", "any", "routes").unwrap();
-        let parameters = [("domain", "api.example.com"), ("metadata.owner", "me"), ("pretty", "true")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let template = of(resource, "new-1".to_owned(), &parameters).unwrap().unwrap();
+        let parameters = [
+            ("domain", "api.example.com"),
+            ("metadata.owner", "me"),
+            ("pretty", "true"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let template = of(resource, "new-1".to_owned(), &parameters)
+            .unwrap()
+            .unwrap();
         assert_eq!(template["frontend"]["domains"], json!(["api.example.com"]));
         assert_eq!(template["metadata"]["owner"], "me");
         assert_eq!(template["name"], "New route");

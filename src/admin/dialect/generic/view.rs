@@ -26,7 +26,10 @@ pub(crate) type Shown = (Rc<Kept>, Option<Rc<Kept>>);
 
 impl Viewer {
     pub(crate) fn of(resource: &'static Resource) -> Self {
-        Self { resource, last: RefCell::new(None) }
+        Self {
+            resource,
+            last: RefCell::new(None),
+        }
     }
 
     /// Whether an entity of the stored kind is one of the resource: upstreams that routes have to
@@ -41,8 +44,13 @@ impl Viewer {
         kept: Rc<Kept>,
         upstream: impl FnOnce(&str) -> Option<Rc<Kept>>,
     ) -> Shown {
-        let own = kept.upstream.as_deref().filter(|name| convert::is_own(name));
-        let own = own.filter(|_| self.resource.view == View::Route).and_then(upstream);
+        let own = kept
+            .upstream
+            .as_deref()
+            .filter(|name| convert::is_own(name));
+        let own = own
+            .filter(|_| self.resource.view == View::Route)
+            .and_then(upstream);
         (kept, own)
     }
 
@@ -50,7 +58,9 @@ impl Viewer {
     pub(crate) fn show(&self, (kept, own): &Shown) -> Value {
         let mut entity = match self.resource.view {
             View::Route => match kept.route() {
-                Some(route) => {
+                Some(mut route) => {
+                    // A route that was declared without an id has one of its own making.
+                    route.id = Some(kept.id.to_string());
                     let own = own.as_ref().and_then(|own| self.upstream(own));
                     convert::route_to_generic(&route, own.as_ref())
                 }
@@ -64,6 +74,10 @@ impl Viewer {
                 let mut entity = kept.value();
                 if kind.is_document() {
                     self.resource.form.fill(&mut entity);
+                } else if let Some(members) = entity.as_object_mut()
+                    && !members.contains_key(kind.id_key())
+                {
+                    members.shift_insert(0, kind.id_key().to_owned(), json!(&*kept.id));
                 }
                 entity
             }
@@ -108,9 +122,13 @@ fn drop_nulls(value: &mut Value) {
 }
 
 fn add_times(kept: &Kept, entity: &mut Value) {
-    let Some(members) = entity.as_object_mut() else { return };
+    let Some(members) = entity.as_object_mut() else {
+        return;
+    };
     let metadata = members.entry("metadata").or_insert_with(|| json!({}));
-    let Some(metadata) = metadata.as_object_mut() else { return };
+    let Some(metadata) = metadata.as_object_mut() else {
+        return;
+    };
     metadata.insert("created_at".to_owned(), json!(rfc3339(kept.created_at)));
     if kept.updated_at != kept.created_at {
         metadata.insert("updated_at".to_owned(), json!(rfc3339(kept.updated_at)));

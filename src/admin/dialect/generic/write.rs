@@ -6,6 +6,7 @@ use std::rc::Rc;
 use hyper::{Method, header};
 use serde_json::Value;
 
+use super::Call;
 use super::access::Flag;
 use super::act::{EntityWrite, Outcome, Step};
 use super::answer::{self, UPDATED};
@@ -13,7 +14,6 @@ use super::body::{self, Content};
 use super::catalogue::Resource;
 use super::fault::Fault;
 use super::listing::Listing;
-use super::Call;
 use crate::admin::commit::{Action, Operation, Write};
 use crate::admin::condition::Conditions;
 use crate::admin::payload::Payload;
@@ -26,7 +26,10 @@ pub(crate) async fn answer(
     id: Option<&str>,
 ) -> Result<Answer, Fault> {
     let (step, flags, action) = meaning(call, resource, id)?;
-    if flags.iter().all(|flag| call.allow(resource, *flag).is_err()) {
+    if flags
+        .iter()
+        .all(|flag| call.allow(resource, *flag).is_err())
+    {
         return Err(Fault::unauthorized("you cannot do that"));
     }
     let style = call.style(false)?;
@@ -39,7 +42,12 @@ pub(crate) async fn answer(
         answer::add_fields(&mut answer, call, Some(resource), "-1");
         return Ok(answer);
     }
-    let Outcome { entity, created, changed, .. } = written.outcome;
+    let Outcome {
+        entity,
+        created,
+        changed,
+        ..
+    } = written.outcome;
     let status = match (written.lagging, created) {
         (true, _) => 202,
         (false, true) => 201,
@@ -65,13 +73,18 @@ fn meaning(
     id: Option<&str>,
 ) -> Result<(Step, &'static [Flag], Action), Fault> {
     let request = call.request;
-    let field = request.fields.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let field = request
+        .fields
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
     let content = |patches| body::read(field, &request.body, patches);
     let action = |verb: &str, plural| Action::of(verb, &resource.audit_name(plural));
     Ok(match (&request.method, id) {
-        (&Method::POST, None) => {
-            (Step::Create(content(false)?), &[Flag::CanCreate], action("CREATE", false))
-        }
+        (&Method::POST, None) => (
+            Step::Create(content(false)?),
+            &[Flag::CanCreate],
+            action("CREATE", false),
+        ),
         (&Method::POST, Some(id)) => (
             Step::Upsert(id.to_owned(), content(false)?),
             &[Flag::CanCreate, Flag::CanUpdate],
@@ -83,17 +96,25 @@ fn meaning(
             action("UPDATE", false),
         ),
         (&Method::PATCH, Some(id)) => match content(true)? {
-            Content::Patch(patch) => {
-                (Step::Patch(id.to_owned(), patch), &[Flag::CanUpdate], action("PATCHED", false))
-            }
+            Content::Patch(patch) => (
+                Step::Patch(id.to_owned(), patch),
+                &[Flag::CanUpdate],
+                action("PATCHED", false),
+            ),
             Content::Entity(_) => return Err(Fault::bad_content_type()),
         },
-        (&Method::DELETE, Some(id)) => {
-            (Step::Delete(id.to_owned()), &[Flag::CanDelete], action("DELETE", false))
-        }
+        (&Method::DELETE, Some(id)) => (
+            Step::Delete(id.to_owned()),
+            &[Flag::CanDelete],
+            action("DELETE", false),
+        ),
         (&Method::DELETE, None) => {
             let own = (resource.kind == "Apikey").then(|| request.principal.name.clone());
-            (Step::DeleteAll(own), &[Flag::CanDelete], action("DELETE_ALL", true))
+            (
+                Step::DeleteAll(own),
+                &[Flag::CanDelete],
+                action("DELETE_ALL", true),
+            )
         }
         _ => return Err(Fault::method_not_allowed()),
     })
@@ -126,7 +147,10 @@ pub(crate) async fn commit(
         shows: true,
         outcome: outcome.clone(),
     };
-    let by = crate::admin::commit::Writer { action: Some(action), ..call.request.writer() };
+    let by = crate::admin::commit::Writer {
+        action: Some(action),
+        ..call.request.writer()
+    };
     let write = Write {
         by: by.clone(),
         operation: Operation::Dialect(Box::new(act)),
@@ -154,5 +178,10 @@ pub(crate) async fn commit(
     }
     let tag = done.subject.as_ref().map(|kept| kept.tag());
     let outcome = outcome.take().unwrap_or_default();
-    Ok(Written { outcome, epoch: done.epoch, tag, lagging })
+    Ok(Written {
+        outcome,
+        epoch: done.epoch,
+        tag,
+        lagging,
+    })
 }

@@ -17,7 +17,11 @@ pub(super) fn read(map: Option<&Value>, place: &str) -> Result<Vec<Condition>, S
             Demand::Is(value) => (Some(value), None),
             Demand::Matches(regex) => (None, Some(regex)),
         };
-        Ok(Condition { name: name.clone(), value, regex })
+        Ok(Condition {
+            name: name.clone(),
+            value,
+            regex,
+        })
     });
     each.collect()
 }
@@ -33,7 +37,11 @@ pub(super) fn read_cookies(map: Option<&Value>) -> Result<Vec<Condition>, String
         };
         let name = regex::escape(name);
         let regex = format!("(?:.*; *)?{name}={value}(?:;.*)?");
-        Ok(Condition { name: "cookie".to_owned(), value: None, regex: Some(regex) })
+        Ok(Condition {
+            name: "cookie".to_owned(),
+            value: None,
+            regex: Some(regex),
+        })
     });
     each.collect()
 }
@@ -48,7 +56,8 @@ pub(super) fn show(conditions: &[Condition]) -> Value {
             (None, Some(regex)) => format!("Regex({regex})"),
             (None, None) => "Exists()".to_owned(),
         };
-        map.entry(condition.name.clone()).or_insert(Value::String(shown));
+        map.entry(condition.name.clone())
+            .or_insert(Value::String(shown));
     }
     Value::Object(map)
 }
@@ -60,7 +69,9 @@ enum Demand {
 }
 
 fn demand(value: &str, place: &str, name: &str) -> Result<Demand, String> {
-    let function = value.strip_suffix(')').and_then(|value| value.split_once('('));
+    let function = value
+        .strip_suffix(')')
+        .and_then(|value| value.split_once('('));
     Ok(match function {
         Some(("Exists" | "IsDefined", "")) => Demand::Exists,
         Some(("Regex", regex)) => Demand::Matches(regex.to_owned()),
@@ -78,10 +89,13 @@ fn demand(value: &str, place: &str, name: &str) -> Result<Demand, String> {
 
 /// Whether a value would be read as a function.
 fn is_function(value: &str) -> bool {
-    value.strip_suffix(')').and_then(|value| value.split_once('(')).is_some_and(|(name, _)| {
-        name.starts_with(|first: char| first.is_ascii_uppercase())
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    })
+    value
+        .strip_suffix(')')
+        .and_then(|value| value.split_once('('))
+        .is_some_and(|(name, _)| {
+            name.starts_with(|first: char| first.is_ascii_uppercase())
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        })
 }
 
 #[cfg(test)]
@@ -105,7 +119,10 @@ mod tests {
             assert_eq!(show(&read), map, "{shown}");
         }
         let error = read(Some(&json!({"x-a": "NotDefined()"})), "headers").unwrap_err();
-        assert!(error.contains("/frontend/headers/x-a: NotDefined()"), "{error}");
+        assert!(
+            error.contains("/frontend/headers/x-a: NotDefined()"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -113,9 +130,13 @@ mod tests {
         let read = read_cookies(Some(&json!({"a": "1"}))).unwrap();
         let regex = format!("^(?:{})$", read[0].regex.as_deref().unwrap());
         let regex = regex::Regex::new(&regex).unwrap();
-        for (cookie, expected) in
-            [("a=1", true), ("b=2; a=1; c=3", true), ("a=12", false), ("ba=1", false), ("", false)]
-        {
+        for (cookie, expected) in [
+            ("a=1", true),
+            ("b=2; a=1; c=3", true),
+            ("a=12", false),
+            ("ba=1", false),
+            ("", false),
+        ] {
             assert_eq!(regex.is_match(cookie), expected, "{cookie}");
         }
     }

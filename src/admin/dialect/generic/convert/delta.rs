@@ -18,9 +18,8 @@ pub(crate) fn between(from: &Value, to: &Value) -> Option<Value> {
         }
         (Value::Array(from), Value::Array(to)) if from.len() == to.len() => {
             let each = from.iter().zip(to).enumerate();
-            let each = each.filter_map(|(index, (from, to))| {
-                Some((index.to_string(), between(from, to)?))
-            });
+            let each = each
+                .filter_map(|(index, (from, to))| Some((index.to_string(), between(from, to)?)));
             let mut delta: Map<String, Value> = each.collect();
             (!delta.is_empty()).then(|| {
                 delta.insert(LIST.to_owned(), json!("a"));

@@ -34,7 +34,9 @@ pub(super) fn read(domain: &str, exact: bool, forwarding: Option<Forwarding<'_>>
     };
     let is_special = |segment: &str| segment.starts_with([':', '$']) || segment.contains('*');
     let special = path.split('/').any(is_special);
-    let only_names = path.split('/').all(|segment| !is_special(segment) || name(segment).is_some());
+    let only_names = path
+        .split('/')
+        .all(|segment| !is_special(segment) || name(segment).is_some());
     let path_or_root = if path.is_empty() { "/" } else { path };
     match (special, exact) {
         (false, true) => one.path = Some(path_or_root.to_owned()),
@@ -52,7 +54,11 @@ pub(super) fn read(domain: &str, exact: bool, forwarding: Option<Forwarding<'_>>
 pub(super) fn show(one: &Also) -> String {
     let host = one.host.as_deref().unwrap_or("*");
     let template = one.path_template.as_deref().map(untemplate);
-    let path = one.path_prefix.as_deref().or(one.path.as_deref()).or(template.as_deref());
+    let path = one
+        .path_prefix
+        .as_deref()
+        .or(one.path.as_deref())
+        .or(template.as_deref());
     match path {
         None | Some("/") => host.to_owned(),
         Some(path) => format!("{host}{path}"),
@@ -64,14 +70,25 @@ pub(super) fn show_forwarding(one: &Also) -> (bool, String, bool) {
     let root = || "/".to_owned();
     let replacement = one.rewrite_replacement.as_str();
     let path = one.path_prefix.as_deref().or(one.path.as_deref());
-    match (one.rewrite_pattern.as_deref(), one.rewrite_template.as_deref()) {
-        (None, None) => (matches!(path, None | Some("/")) && one.path_prefix.is_some(), root(), false),
+    match (
+        one.rewrite_pattern.as_deref(),
+        one.rewrite_template.as_deref(),
+    ) {
+        (None, None) => (
+            matches!(path, None | Some("/")) && one.path_prefix.is_some(),
+            root(),
+            false,
+        ),
         (Some("/"), _) if replacement.ends_with('/') && replacement.len() > 1 => {
             let below = replacement.trim_end_matches('/').to_owned();
             (path == Some("/") && one.path_prefix.is_some(), below, false)
         }
         (Some(pattern), _) if Some(pattern) == one.path_prefix.as_deref() => {
-            let root = if replacement.is_empty() { root() } else { replacement.to_owned() };
+            let root = if replacement.is_empty() {
+                root()
+            } else {
+                replacement.to_owned()
+            };
             (true, root, false)
         }
         (None, Some(template)) if one.path.is_some() => (true, template.to_owned(), false),
@@ -95,7 +112,11 @@ pub(super) fn first_of(route: &Route) -> Also {
 }
 
 fn rewrite(one: &mut Also, forwarding: Forwarding<'_>) {
-    let Forwarding { strip, root, rewrite } = forwarding;
+    let Forwarding {
+        strip,
+        root,
+        rewrite,
+    } = forwarding;
     let root = root.trim_end_matches('/');
     let root_or_slash = if root.is_empty() { "/" } else { root };
     if rewrite {
@@ -109,8 +130,15 @@ fn rewrite(one: &mut Also, forwarding: Forwarding<'_>) {
             root.clone_into(&mut one.rewrite_replacement);
         }
         None if strip && one.path_prefix.is_none() => {
-            let rest = one.path_regex.as_deref().is_some_and(|regex| regex.contains(REST));
-            let template = if rest { format!("{root}/{{{REST}}}") } else { root_or_slash.into() };
+            let rest = one
+                .path_regex
+                .as_deref()
+                .is_some_and(|regex| regex.contains(REST));
+            let template = if rest {
+                format!("{root}/{{{REST}}}")
+            } else {
+                root_or_slash.into()
+            };
             one.rewrite_template = Some(template);
         }
         _ if !root.is_empty() => {
@@ -128,7 +156,9 @@ fn name(segment: &str) -> Option<&str> {
 
 fn is_name(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// `/users/:id` as `/users/{id}`.
@@ -142,9 +172,13 @@ fn template(path: &str) -> String {
 
 /// `/users/{id}` as `/users/:id`; what has the rest of a path in it, without that.
 fn untemplate(template: &str) -> String {
-    let segments = template.split('/').filter(|segment| !segment.ends_with("*}"));
+    let segments = template
+        .split('/')
+        .filter(|segment| !segment.ends_with("*}"));
     let each = segments.map(|segment| {
-        let name = segment.strip_prefix('{').and_then(|segment| segment.strip_suffix('}'));
+        let name = segment
+            .strip_prefix('{')
+            .and_then(|segment| segment.strip_suffix('}'));
         name.map_or_else(|| segment.to_owned(), |name| format!(":{name}"))
     });
     each.collect::<Vec<_>>().join("/")
@@ -155,9 +189,15 @@ fn expression(path: &str, exact: bool) -> String {
         if let Some(name) = name(segment) {
             return format!("(?P<{name}>[^/]+)");
         }
-        let named = segment.strip_prefix('$').and_then(|rest| rest.strip_suffix('>'));
+        let named = segment
+            .strip_prefix('$')
+            .and_then(|rest| rest.strip_suffix('>'));
         if let Some((name, pattern)) = named.and_then(|rest| rest.split_once('<')) {
-            return if is_name(name) { format!("(?P<{name}>{pattern})") } else { format!("(?:{pattern})") };
+            return if is_name(name) {
+                format!("(?P<{name}>{pattern})")
+            } else {
+                format!("(?:{pattern})")
+            };
         }
         wildcard(segment, "[^/]*")
     });
@@ -180,7 +220,12 @@ mod tests {
 
     fn one(domain: &str, exact: bool) -> (Option<String>, String) {
         let read = read(domain, exact, None);
-        let path = [&read.path_prefix, &read.path, &read.path_template, &read.path_regex];
+        let path = [
+            &read.path_prefix,
+            &read.path,
+            &read.path_template,
+            &read.path_regex,
+        ];
         let path: Vec<&String> = path.into_iter().flatten().collect();
         assert_eq!(path.len(), 1, "{domain}");
         (read.host.clone(), path[0].clone())
@@ -197,12 +242,20 @@ mod tests {
             ("/v1", false, None, "/v1"),
             ("*.local/v1", false, Some("*.local"), "/v1"),
             ("h/users/:id", true, Some("h"), "/users/{id}"),
-            ("h/users/:id", false, Some("h"),
-             "/users/(?P<id>[^/]+)(?:/(?P<rest_of_path>.*))?"),
+            (
+                "h/users/:id",
+                false,
+                Some("h"),
+                "/users/(?P<id>[^/]+)(?:/(?P<rest_of_path>.*))?",
+            ),
             ("h/u/$n<[0-9]+>", true, Some("h"), "/u/(?P<n>[0-9]+)"),
             ("h/a*c.d", true, Some("h"), r"/a[^/]*c\.d"),
         ] {
-            assert_eq!(one(domain, exact), (host.map(str::to_owned), path.to_owned()), "{domain}");
+            assert_eq!(
+                one(domain, exact),
+                (host.map(str::to_owned), path.to_owned()),
+                "{domain}"
+            );
         }
     }
 
@@ -216,9 +269,20 @@ mod tests {
             ("h", false, true, "/", false, (None, "", None)),
             ("h", false, true, "/x", false, (Some("/"), "/x/", None)),
             ("h/v1", true, true, "/x", false, (None, "", Some("/x"))),
-            ("h/:id", true, true, "/u/${req.pathparams.id}", true, (None, "", Some("/u/{id}"))),
+            (
+                "h/:id",
+                true,
+                true,
+                "/u/${req.pathparams.id}",
+                true,
+                (None, "", Some("/u/{id}")),
+            ),
         ] {
-            let forwarding = Forwarding { strip, root, rewrite };
+            let forwarding = Forwarding {
+                strip,
+                root,
+                rewrite,
+            };
             let one = read(domain, exact, Some(forwarding));
             let got = (
                 one.rewrite_pattern.as_deref(),
@@ -228,7 +292,17 @@ mod tests {
             assert_eq!(got, expected, "{domain} {root}");
             if !rewrite {
                 let (shown_strip, shown_root, _) = show_forwarding(&one);
-                assert_eq!((shown_strip, shown_root.as_str()), (strip, root.trim_end_matches('/').get(..).filter(|root| !root.is_empty()).unwrap_or("/")), "{domain} {root}");
+                assert_eq!(
+                    (shown_strip, shown_root.as_str()),
+                    (
+                        strip,
+                        root.trim_end_matches('/')
+                            .get(..)
+                            .filter(|root| !root.is_empty())
+                            .unwrap_or("/")
+                    ),
+                    "{domain} {root}"
+                );
             }
             assert_eq!(show(&one).trim_end_matches('/'), domain, "{domain}");
         }

@@ -46,7 +46,9 @@ static BLANK: LazyLock<Option<Route>> = LazyLock::new(|| serde_json::from_value(
 /// A route of defaults alone.
 fn blank() -> Route {
     // Every member of a route has a default, and a test reads this one.
-    BLANK.clone().unwrap_or_else(|| unreachable!("a route may be empty"))
+    BLANK
+        .clone()
+        .unwrap_or_else(|| unreachable!("a route may be empty"))
 }
 
 /// Whether routes made the upstream of this name for themselves.
@@ -66,14 +68,20 @@ pub(crate) fn route_to_native(mut entity: Value) -> Result<Native, String> {
         native = native.with(&own)?;
     }
     if let Some(delta) = delta::between(&words_of_route(&native), &entity) {
-        native.route.extensions.insert(DIALECT.to_owned(), kept(&delta));
+        native
+            .route
+            .extensions
+            .insert(DIALECT.to_owned(), kept(&delta));
     }
     Ok(native.named())
 }
 
 /// The entity of a native route; `upstream` is the one of its own, if it has one.
 pub(crate) fn route_to_generic(route: &Route, upstream: Option<&Upstream>) -> Value {
-    let mut native = Native { route: route.clone(), upstream: upstream.cloned() };
+    let mut native = Native {
+        route: route.clone(),
+        upstream: upstream.cloned(),
+    };
     if let Some(upstream) = &mut native.upstream {
         upstream.extensions.remove(DIALECT);
     }
@@ -187,9 +195,14 @@ impl Native {
             return self;
         };
         upstream.name.clear();
-        let name = format!("{OWN_UPSTREAM}{:016x}", fingerprint(&json!(upstream).to_string()));
+        let name = format!(
+            "{OWN_UPSTREAM}{:016x}",
+            fingerprint(&json!(upstream).to_string())
+        );
         upstream.name.clone_from(&name);
-        upstream.extensions.insert(DIALECT.to_owned(), json!({"own": true}));
+        upstream
+            .extensions
+            .insert(DIALECT.to_owned(), json!({"own": true}));
         self.route.upstream = Some(name);
         self
     }
@@ -213,7 +226,9 @@ fn put(entity: &mut Value, key: &str, value: Option<Value>) {
 }
 
 fn take(entity: &mut Value, key: &str) -> Option<Value> {
-    entity.as_object_mut().and_then(|members: &mut Map<String, Value>| members.shift_remove(key))
+    entity
+        .as_object_mut()
+        .and_then(|members: &mut Map<String, Value>| members.shift_remove(key))
 }
 
 #[cfg(test)]

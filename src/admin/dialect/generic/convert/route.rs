@@ -90,7 +90,11 @@ const RETRIES_MAX: u64 = 10;
 
 /// What is done: the first plugin that answers by itself, or the backend.
 fn read_action(entity: &Value, route: &mut Route) -> Option<Upstream> {
-    let plugins = entity.get("plugins").and_then(Value::as_array).into_iter().flatten();
+    let plugins = entity
+        .get("plugins")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
     for plugin in plugins.filter(|plugin| plugin["enabled"] == true) {
         let config = &plugin["config"];
         match plugin["plugin"].as_str() {
@@ -111,7 +115,11 @@ fn read_action(entity: &Value, route: &mut Route) -> Option<Upstream> {
         Some(upstream) => route.upstream = Some(upstream.name.clone()),
         None => {
             let headers = Default::default();
-            route.respond = Some(Respond { status: 503, headers, body: NO_SERVER.to_owned() });
+            route.respond = Some(Respond {
+                status: 503,
+                headers,
+                body: NO_SERVER.to_owned(),
+            });
         }
     }
     upstream
@@ -122,26 +130,40 @@ fn read_redirect(config: &Value) -> Option<Redirect> {
     let status = config.get("code").and_then(Value::as_u64).unwrap_or(303);
     let status = u16::try_from(status).ok()?;
     let is_plain = !to.is_empty() && !to.contains("${");
-    (is_plain && matches!(status, 301 | 302 | 303 | 307 | 308))
-        .then(|| Redirect { to: to.to_owned(), status })
+    (is_plain && matches!(status, 301 | 302 | 303 | 307 | 308)).then(|| Redirect {
+        to: to.to_owned(),
+        status,
+    })
 }
 
 fn read_respond(config: &Value) -> Option<Respond> {
     let status = config.get("status").and_then(Value::as_u64).unwrap_or(200);
-    let status = u16::try_from(status).ok().filter(|status| (200..600).contains(status))?;
+    let status = u16::try_from(status)
+        .ok()
+        .filter(|status| (200..600).contains(status))?;
     let headers = match config.get("headers") {
         None => Default::default(),
         Some(headers) => serde_json::from_value(headers.clone()).ok()?,
     };
-    let body = config.get("body").and_then(Value::as_str).unwrap_or_default();
-    (!body.contains("${")).then(|| Respond { status, headers, body: body.to_owned() })
+    let body = config
+        .get("body")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    (!body.contains("${")).then(|| Respond {
+        status,
+        headers,
+        body: body.to_owned(),
+    })
 }
 
 fn read_frontend(entity: &Value, route: &mut Route) -> Result<(), String> {
     let frontend = &entity["frontend"];
     let forwarding = route.upstream.is_some().then(|| Forwarding {
         strip: frontend["strip_path"] != false,
-        root: entity.pointer("/backend/root").and_then(Value::as_str).unwrap_or("/"),
+        root: entity
+            .pointer("/backend/root")
+            .and_then(Value::as_str)
+            .unwrap_or("/"),
         rewrite: entity.pointer("/backend/rewrite") == Some(&Value::Bool(true)),
     });
     let exact = frontend["exact"] == true;
@@ -160,7 +182,9 @@ fn read_frontend(entity: &Value, route: &mut Route) -> Result<(), String> {
     route.methods = texts("methods").map(str::to_owned).collect();
     route.query = condition::read(frontend.get("query"), "query")?;
     route.headers = condition::read(frontend.get("headers"), "headers")?;
-    route.headers.extend(condition::read_cookies(frontend.get("cookies"))?);
+    route
+        .headers
+        .extend(condition::read_cookies(frontend.get("cookies"))?);
     Ok(())
 }
 
@@ -177,8 +201,11 @@ fn put_first(first: Also, route: &mut Route) {
 
 fn show_frontend(route: &Route, shown: &mut Value) {
     let first = frontend::first_of(route);
-    let domains: Vec<String> =
-        [&first].into_iter().chain(&route.also).map(frontend::show).collect();
+    let domains: Vec<String> = [&first]
+        .into_iter()
+        .chain(&route.also)
+        .map(frontend::show)
+        .collect();
     shown["domains"] = json!(domains);
     shown["exact"] = json!(first.path.is_some() || first.path_template.is_some());
     if route.upstream.is_some() {

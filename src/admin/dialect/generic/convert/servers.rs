@@ -13,7 +13,10 @@ use crate::model::{Upstream, defaults};
 pub(super) fn read(name: &str, backend: &Value) -> Option<Upstream> {
     let targets = backend.get("targets").and_then(Value::as_array);
     let flag = |target: &Value, key| target.get(key) == Some(&Value::Bool(true));
-    let plain = targets.into_iter().flatten().filter(|target| !flag(target, "tls"));
+    let plain = targets
+        .into_iter()
+        .flatten()
+        .filter(|target| !flag(target, "tls"));
     let (emergency, usual): (Vec<&Value>, Vec<&Value>) =
         plain.partition(|target| flag(target, "backup"));
     let targets = if usual.is_empty() { emergency } else { usual };
@@ -29,7 +32,13 @@ pub(super) fn read(name: &str, backend: &Value) -> Option<Upstream> {
         connection_pool.connect_timeout_ms = connect;
     }
     let extensions = Default::default();
-    Some(Upstream { name: name.to_owned(), servers, load_balancer, connection_pool, extensions })
+    Some(Upstream {
+        name: name.to_owned(),
+        servers,
+        load_balancer,
+        connection_pool,
+        extensions,
+    })
 }
 
 /// The `backend` object of an upstream.
@@ -47,12 +56,22 @@ pub(super) fn time(backend: &Value, key: &str) -> Option<u64> {
 }
 
 fn server(target: &Value) -> Server {
-    let text = |key| target.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let text = |key| {
+        target
+            .get(key)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+    };
     let number = |key| target.get(key).and_then(Value::as_u64).unwrap_or_default();
     let hostname = text("hostname").unwrap_or_default();
     let weight = u16::try_from(number("weight")).unwrap_or(u16::MAX);
     if let Some(path) = hostname.strip_prefix(UNIX) {
-        return Server { address: None, port: None, unix: Some(path.into()), weight };
+        return Server {
+            address: None,
+            port: None,
+            unix: Some(path.into()),
+            weight,
+        };
     }
     Server {
         address: Some(text("ip_address").unwrap_or(hostname).to_owned()),

@@ -27,18 +27,31 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn texts() -> impl Strategy<Value = Value> {
-    proptest::collection::btree_map("[a-z]{1,3}", text(), 0..3)
-        .prop_map(|map| map.into_iter().map(|(key, value)| (key, json!(value))).collect())
+    proptest::collection::btree_map("[a-z]{1,3}", text(), 0..3).prop_map(|map| {
+        map.into_iter()
+            .map(|(key, value)| (key, json!(value)))
+            .collect()
+    })
 }
 
 fn domain() -> impl Strategy<Value = String> {
-    ("(|\\*|\\*\\.a\\.io|b\\.io|B\\.io)", "(/(v1|:id|:a-b|x\\*|\\$n<[0-9]+>)?){0,3}")
+    (
+        "(|\\*|\\*\\.a\\.io|b\\.io|B\\.io)",
+        "(/(v1|:id|:a-b|x\\*|\\$n<[0-9]+>)?){0,3}",
+    )
         .prop_map(|(host, path)| host + &path)
 }
 
 fn target() -> impl Strategy<Value = Value> {
-    ("[a-z]{1,3}", 1u16.., any::<bool>(), 0u16..3, any::<bool>(), any::<bool>()).prop_map(
-        |(hostname, port, tls, weight, backup, more)| {
+    (
+        "[a-z]{1,3}",
+        1u16..,
+        any::<bool>(),
+        0u16..3,
+        any::<bool>(),
+        any::<bool>(),
+    )
+        .prop_map(|(hostname, port, tls, weight, backup, more)| {
             let mut target = json!({
                 "hostname": hostname, "port": port, "tls": tls && more, "weight": weight,
                 "backup": backup && more,
@@ -48,26 +61,35 @@ fn target() -> impl Strategy<Value = Value> {
                 target["own"] = json!({"x": 1});
             }
             target
-        },
-    )
+        })
 }
 
 fn backend() -> impl Strategy<Value = Value> {
     let targets = proptest::collection::vec(target(), 0..4);
-    (targets, text(), any::<bool>(), 0u64..20, 0u64..5_000_000_000, text()).prop_map(
-        |(targets, root, rewrite, retries, time, balancing)| {
+    (
+        targets,
+        text(),
+        any::<bool>(),
+        0u64..20,
+        0u64..5_000_000_000,
+        text(),
+    )
+        .prop_map(|(targets, root, rewrite, retries, time, balancing)| {
             json!({
                 "targets": targets, "root": root, "rewrite": rewrite,
                 "load_balancing": {"type": balancing},
                 "client": {"retries": retries, "idle_timeout": time, "connection_timeout": time},
                 "health_check": null,
             })
-        },
-    )
+        })
 }
 
 fn plugins() -> impl Strategy<Value = Value> {
-    let id = prop_oneof![Just(REDIRECTION), Just(STATIC_RESPONSE), Just("cp:x.OverrideHost")];
+    let id = prop_oneof![
+        Just(REDIRECTION),
+        Just(STATIC_RESPONSE),
+        Just("cp:x.OverrideHost")
+    ];
     let config = prop_oneof![
         Just(json!({"to": "https://b.io/", "code": 302})),
         Just(json!({"status": 204, "headers": {"a": "b"}})),
@@ -97,15 +119,24 @@ fn generic() -> impl Strategy<Value = Value> {
     });
     let reference = proptest::option::of("[a-z]{1,4}");
     let more = delta::tests::any_value();
-    (frontend, backend(), plugins(), texts(), reference, any::<bool>(), more).prop_map(
-        |(frontend, backend, plugins, metadata, reference, enabled, more)| {
-            filled(json!({
-                "id": "r-1", "name": "A route", "enabled": enabled, "frontend": frontend,
-                "backend": backend, "plugins": plugins, "metadata": metadata, "own": more,
-                "backend_ref": reference,
-            }))
-        },
+    (
+        frontend,
+        backend(),
+        plugins(),
+        texts(),
+        reference,
+        any::<bool>(),
+        more,
     )
+        .prop_map(
+            |(frontend, backend, plugins, metadata, reference, enabled, more)| {
+                filled(json!({
+                    "id": "r-1", "name": "A route", "enabled": enabled, "frontend": frontend,
+                    "backend": backend, "plugins": plugins, "metadata": metadata, "own": more,
+                    "backend_ref": reference,
+                }))
+            },
+        )
 }
 
 fn path() -> impl Strategy<Value = Value> {
@@ -121,15 +152,16 @@ fn path() -> impl Strategy<Value = Value> {
 fn rewriting() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(json!({})),
-        ("/[a-z]{0,2}", "(/[a-z]{0,2}/?)?").prop_map(
-            |(from, to)| json!({"rewrite_pattern": from, "rewrite_replacement": to})
-        ),
+        ("/[a-z]{0,2}", "(/[a-z]{0,2}/?)?")
+            .prop_map(|(from, to)| json!({"rewrite_pattern": from, "rewrite_replacement": to})),
         Just(json!({"rewrite_template": "/b/{id}"})),
     ]
 }
 
 fn merged(parts: Vec<Value>) -> Value {
-    let each = parts.into_iter().filter_map(|part| part.as_object().cloned());
+    let each = parts
+        .into_iter()
+        .filter_map(|part| part.as_object().cloned());
     Value::Object(each.flatten().collect())
 }
 
@@ -177,7 +209,10 @@ fn native() -> impl Strategy<Value = Native> {
             "servers": [{"address": "a", "port": 80, "weight": weight}, {"unix": "/run/x"}],
             "connection_pool": {"max_connections": time, "connect_timeout_ms": time},
         });
-        let native = Native { route, upstream: None };
+        let native = Native {
+            route,
+            upstream: None,
+        };
         match native.route.upstream.as_deref() {
             Some("inline-0") => {
                 let upstream = Some(serde_json::from_value(upstream).unwrap());
