@@ -354,12 +354,31 @@ impl Stage<'_> {
         kind: Kind,
         id: String,
         value: Value,
+        since: (u64, u64),
+        source: Source,
+    ) -> Result<Rc<Kept>, Refusal> {
+        self.check_and_put_typed(kind, id, value, None, since, source)
+    }
+
+    /// The same; `typed` is the route that `value` says, where it is known.
+    pub(super) fn check_and_put_typed(
+        &mut self,
+        kind: Kind,
+        id: String,
+        value: Value,
+        typed: Option<model::Route>,
         (age, created_at): (u64, u64),
         source: Source,
     ) -> Result<Rc<Kept>, Refusal> {
         let changes = match kind {
             Kind::Route => {
-                let route = model::check_route(&value, &self.state.config.http)?;
+                let route = match typed {
+                    Some(route) => {
+                        model::check_typed_route(&route, &self.state.config.http)?;
+                        route
+                    }
+                    None => model::check_route(&value, &self.state.config.http)?,
+                };
                 if let Some(name) = &route.upstream
                     && self.get(Kind::Upstream, name).is_none()
                 {

@@ -1,7 +1,7 @@
 //! Dialects: the ways in which clients speak to the one model.
 
 mod flat;
-mod generic;
+pub mod generic;
 mod write;
 
 pub(super) use self::generic::{Access, Fault, Sessions};

@@ -17,13 +17,15 @@ use crate::admin::condition::Conditions;
 use crate::admin::entity::Kind;
 use crate::admin::stage::Stage;
 use crate::admin::state::Kept;
+use crate::model::{Route, Upstream};
 
 /// A write of one entity, or the removal of all of a kind.
 #[derive(Debug)]
 pub(crate) struct EntityWrite {
     pub(crate) resource: &'static Resource,
     pub(crate) rights: Rc<Rights>,
-    pub(crate) step: Step,
+    /// Taken when it is done.
+    pub(crate) step: RefCell<Option<Step>>,
     pub(crate) conditions: Conditions,
     /// What the creation of an entity that is there answers.
     pub(crate) exists_status: u16,
@@ -62,7 +64,8 @@ pub(crate) struct Outcome {
 
 impl Act for EntityWrite {
     fn act(&self, stage: &mut Stage<'_>) -> Result<Done, Refusal> {
-        let (outcome, done) = self.perform(stage)?;
+        let step = self.step.take().ok_or(Refusal::Stopping)?;
+        let (outcome, done) = self.perform(stage, step)?;
         *self.outcome.borrow_mut() = Some(outcome);
         Ok(done)
     }
@@ -76,26 +79,30 @@ impl From<Fault> for Refusal {
 
 impl EntityWrite {
     /// Stages it and says what became of it.
-    pub(crate) fn perform(&self, stage: &mut Stage<'_>) -> Result<(Outcome, Done), Refusal> {
-        match &self.step {
+    pub(crate) fn perform(
+        &self,
+        stage: &mut Stage<'_>,
+        step: Step,
+    ) -> Result<(Outcome, Done), Refusal> {
+        match step {
             Step::Create(content) => self.create(stage, content),
-            Step::Delete(id) => self.delete(stage, id),
+            Step::Delete(id) => self.delete(stage, &id),
             Step::DeleteAll(but) => self.delete_all(stage, but.as_deref()),
             Step::Patch(id, patch) => {
-                let before = self.present(stage, id)?;
+                let before = self.present(stage, &id)?;
                 self.conditions.on_entity(Some(&before))?;
                 let mut entity = self.show(stage, &before);
                 patch.apply(&mut entity).map_err(Fault::bad_request)?;
-                self.put(stage, id, entity, Some(before))
+                self.put(stage, &id, entity, Some(before))
             }
             Step::Replace(id, content) => {
-                let before = self.present(stage, id)?;
+                let before = self.present(stage, &id)?;
                 self.conditions.on_entity(Some(&before))?;
                 let entity = self.entity(stage, content, Some(&before))?;
-                self.put(stage, id, entity, Some(before))
+                self.put(stage, &id, entity, Some(before))
             }
             Step::Upsert(id, content) => {
-                let before = stage.get(self.resource.stored(), id);
+                let before = stage.get(self.resource.stored(), &id);
                 let allowed = match before {
                     Some(_) => self.resource.can.update,
                     None => self.resource.can.create,
@@ -105,12 +112,12 @@ impl EntityWrite {
                 }
                 self.conditions.on_entity(before.as_deref())?;
                 let entity = self.entity(stage, content, before.as_ref())?;
-                self.put(stage, id, entity, before)
+                self.put(stage, &id, entity, before)
             }
         }
     }
 
-    fn create(&self, stage: &mut Stage<'_>, content: &Content) -> Result<(Outcome, Done), Refusal> {
+    fn create(&self, stage: &mut Stage<'_>, content: Content) -> Result<(Outcome, Done), Refusal> {
         let entity = self.entity(stage, content, None)?;
         let key = self.resource.id_key;
         let id = match entity.get(key).and_then(Value::as_str) {
@@ -138,11 +145,11 @@ impl EntityWrite {
     fn entity(
         &self,
         stage: &Stage<'_>,
-        content: &Content,
+        content: Content,
         before: Option<&Rc<Kept>>,
     ) -> Result<Value, Refusal> {
         let patch = match content {
-            Content::Entity(entity) => return Ok(entity.clone()),
+            Content::Entity(entity) => return Ok(entity),
             Content::Patch(patch) => patch,
         };
         let mut base = match before {
@@ -196,18 +203,27 @@ impl EntityWrite {
         }
         check::entity(resource, &entity).map_err(Fault::bad_request)?;
         let mut differences = Vec::new();
+        let mut typed = None;
         let value = match resource.view {
             View::Route => {
                 let native = convert::route_to_native(entity).map_err(Fault::bad_request)?;
                 if let Some(upstream) = native.upstream {
                     self.put_own(stage, &upstream, &mut differences)?;
                 }
-                json!(native.route)
+                let value = json!(native.route);
+                typed = Some(native.route);
+                value
             }
             View::Backend => json!(convert::backend_to_native(entity).map_err(Fault::bad_request)?),
             View::Stored(kind) => view::stored(kind, entity),
         };
-        let after = put_value(stage, resource.stored(), id, value, before.as_ref())?;
+        let after = put_value(
+            stage,
+            resource.stored(),
+            id,
+            (value, typed),
+            before.as_ref(),
+        )?;
         let changed = before
             .as_ref()
             .is_none_or(|before| !Rc::ptr_eq(before, &after));
@@ -246,13 +262,14 @@ impl EntityWrite {
     fn put_own(
         &self,
         stage: &mut Stage<'_>,
-        upstream: &crate::model::Upstream,
+        upstream: &Upstream,
         differences: &mut Vec<Difference>,
     ) -> Result<(), Refusal> {
         if stage.get(Kind::Upstream, &upstream.name).is_some() {
             return Ok(());
         }
-        let put = put_value(stage, Kind::Upstream, &upstream.name, json!(upstream), None)?;
+        let value = (json!(upstream), None);
+        let put = put_value(stage, Kind::Upstream, &upstream.name, value, None)?;
         differences.extend(Difference::of(None, Some(put)));
         Ok(())
     }
@@ -311,12 +328,12 @@ impl EntityWrite {
     }
 }
 
-/// Puts a value; one that is there already stays as it is.
+/// Puts a value, with the route that it says; one that is there already stays as it is.
 fn put_value(
     stage: &mut Stage<'_>,
     kind: Kind,
     id: &str,
-    value: Value,
+    (value, typed): (Value, Option<Route>),
     before: Option<&Rc<Kept>>,
 ) -> Result<Rc<Kept>, Refusal> {
     let since = match before {
@@ -327,7 +344,7 @@ fn put_value(
             (stage.next_age - 1, stage.now)
         }
     };
-    stage.check_and_put(kind, id.to_owned(), value, since, Source::Dialect)
+    stage.check_and_put_typed(kind, id.to_owned(), value, typed, since, Source::Dialect)
 }
 
 fn take_out(

@@ -274,40 +274,30 @@ impl Stream {
         }
     }
 
-    /// What a line asks for; if nothing, why, and what it is if it can be read.
-    fn step(&self, text: Option<&[u8]>) -> Result<(Step, Value), (Fault, Option<Value>)> {
+    /// What a line asks for.
+    fn step(&self, text: Option<&[u8]>) -> Result<Step, Fault> {
         let text = text.ok_or_else(|| {
-            let sentence = format!("the line has more than {LINE_BYTES_MAX} bytes");
-            (Fault::bad_request(sentence), None)
+            Fault::bad_request(format!("the line has more than {LINE_BYTES_MAX} bytes"))
         })?;
-        let value = body::entity(text).map_err(|fault| (fault, None))?;
-        let id = || {
-            let id = value.get(self.resource.id_key).or_else(|| value.get("id"));
-            id.and_then(Value::as_str)
-                .filter(|id| !id.is_empty())
-                .map(str::to_owned)
-        };
+        let mut value = body::entity(text)?;
+        if let Verb::Create = self.verb {
+            return Ok(Step::Create(Content::Entity(value)));
+        }
         let key = self.resource.id_key;
-        let missing = || {
-            (
-                Fault::bad_request(format!("the line has no {key}")),
-                Some(value.clone()),
-            )
-        };
-        let step = match self.verb {
-            Verb::Create => Step::Create(Content::Entity(value.clone())),
-            Verb::Update => {
-                Step::Replace(id().ok_or_else(missing)?, Content::Entity(value.clone()))
-            }
-            Verb::Delete => Step::Delete(id().ok_or_else(missing)?),
+        let id = value.get(key).or_else(|| value.get("id"));
+        let id = id
+            .and_then(Value::as_str)
+            .filter(|id| !id.is_empty())
+            .ok_or_else(|| Fault::bad_request(format!("the line has no {key}")))?
+            .to_owned();
+        Ok(match self.verb {
+            Verb::Delete => Step::Delete(id),
             Verb::Patch => {
-                let patch = value.get("patch").cloned().unwrap_or_default();
-                let patch = Patch::operations(patch)
-                    .map_err(|error| (Fault::bad_request(error), Some(value.clone())))?;
-                Step::Patch(id().ok_or_else(missing)?, patch)
+                let patch = value.get_mut("patch").map(Value::take).unwrap_or_default();
+                Step::Patch(id, Patch::operations(patch).map_err(Fault::bad_request)?)
             }
-        };
-        Ok((step, value))
+            Verb::Create | Verb::Update => Step::Replace(id, Content::Entity(value)),
+        })
     }
 }
 
@@ -368,20 +358,22 @@ impl BatchWrite {
         stage: &mut Stage<'_>,
         text: Option<&[u8]>,
     ) -> Result<(Outcome, Done), (Fault, Option<Value>)> {
-        let (step, entity) = self.stream.step(text)?;
+        // What a line says is shown where it fails, if it says anything.
+        let entity = || serde_json::from_slice(text?).ok();
+        let step = self.stream.step(text).map_err(|fault| (fault, entity()))?;
         let act = EntityWrite {
             resource: self.stream.resource,
             rights: self.stream.rights.clone(),
-            step,
+            step: RefCell::default(),
             conditions: Conditions::default(),
             exists_status: EXISTS,
             shows: false,
             outcome: Rc::default(),
         };
         let mark = stage.mark();
-        act.perform(stage).map_err(|refusal| {
+        act.perform(stage, step).map_err(|refusal| {
             stage.roll_back(mark);
-            (self.stream.verb.word_for(refusal.into()), Some(entity))
+            (self.stream.verb.word_for(refusal.into()), entity())
         })
     }
 }

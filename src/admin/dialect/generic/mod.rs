@@ -17,6 +17,7 @@ mod check;
 mod convert;
 mod fault;
 mod form;
+pub mod fuzz;
 mod legacy;
 mod listing;
 mod login;

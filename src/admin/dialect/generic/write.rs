@@ -141,7 +141,7 @@ pub(crate) async fn commit(
     let act = EntityWrite {
         resource,
         rights: call.rights.clone(),
-        step,
+        step: RefCell::new(Some(step)),
         conditions: call.request.conditions(),
         exists_status: call.core.state.borrow().config.admin.exists_status,
         shows: true,
