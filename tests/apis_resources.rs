@@ -229,6 +229,7 @@ fn one_entity_has_two_views() {
         assert_eq!(native[key], *value, "{key}");
     }
     assert_eq!(get(&ringway, "any.local", "/ra").status(), 200);
+    drop(flat);
     ringway.finish();
     origin.finish();
 }
@@ -279,6 +280,56 @@ fn a_route_does_what_it_says() {
         [&json!("origin"), &json!("b")],
         "servers of one route are no Backend"
     );
+    ringway.finish();
+    origin.finish();
+}
+
+#[test]
+fn servers_of_routes_go_with_the_last_route_that_has_them() {
+    let (ringway, origin, client) = start();
+    let mut flat = ringway.admin();
+    let upstreams =
+        || json_of(&client.get("/apis/ringway/v1/upstreams/_count"), 200)["count"].clone();
+    for id in ["a", "b"] {
+        json_of(
+            &client.post(ROUTES, &route(id, &format!("{id}.local"), origin.address())),
+            201,
+        );
+        assert_eq!(upstreams(), 2, "they share one");
+    }
+    json_of(&client.delete(&format!("{ROUTES}/a")), 200);
+    assert_eq!(upstreams(), 2);
+    assert_eq!(flat.delete("/routes/b").status(), 200);
+    assert_eq!(upstreams(), 1);
+    drop(flat);
+    ringway.finish();
+    origin.finish();
+}
+
+#[test]
+fn the_global_config_may_make_the_api_read_only() {
+    let (ringway, origin, client) = start();
+    let config = "/apis/config.otoroshi.io/v1/global-configs/global";
+    let only =
+        |on: bool| json!([{"op": "replace", "path": "/apiReadOnly", "value": on}]).to_string();
+    json_of(
+        &client.typed("PATCH", config, "application/json", &only(true)),
+        200,
+    );
+    let entity = route("a", "a.local", origin.address());
+    let refused = json_of(&client.post(ROUTES, &entity), 401);
+    assert!(
+        refused["error_description"]
+            .to_string()
+            .contains("apiReadOnly"),
+        "{refused}"
+    );
+    json_of(&client.get(ROUTES), 200);
+    json_of(
+        &client.typed("PATCH", config, "application/json", &only(false)),
+        200,
+    );
+    json_of(&client.post(ROUTES, &entity), 201);
     ringway.finish();
     origin.finish();
 }

@@ -26,9 +26,14 @@ fn examples() -> Vec<Example> {
         }
         let (kind, text) = block.split_once('\n').expect("a block has a kind");
         match kind {
-            "sh" => examples.push(Example { command: text.to_owned(), printed: None }),
+            "sh" => examples.push(Example {
+                command: text.to_owned(),
+                printed: None,
+            }),
             "json" | "text" => {
-                let last = examples.last_mut().expect("a command before what it prints");
+                let last = examples
+                    .last_mut()
+                    .expect("a command before what it prints");
                 last.printed = Some((kind.to_owned(), text.trim().to_owned()));
             }
             _ => {}
@@ -54,7 +59,8 @@ fn every_example_prints_what_stands_below_it() {
         let (kind, expected) = printed.expect("each example shows what it prints");
         if kind == "json" {
             let json = |text: &str| -> Value {
-                serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}: {command}"))
+                serde_json::from_str(text)
+                    .unwrap_or_else(|error| panic!("{error}: {text}: {command}"))
             };
             assert_eq!(json(&output), json(&expected), "{command}");
         } else {

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use super::condition::Conditions;
 use super::deny;
-use super::dialect::Fault;
+use super::dialect::{self, Fault};
 use super::entity::{Entity, Kind};
 use super::stage::Stage;
 use super::state::Kept;
@@ -202,11 +202,31 @@ impl Stage<'_> {
     /// Stages a write, the whole of it or nothing.
     pub(super) fn write(&mut self, write: &Write) -> Result<Done, Refusal> {
         let mark = self.mark();
-        let done = self.perform(write);
+        let done = self.perform(write).and_then(|done| self.sweep(done));
         if done.is_err() || write.dry_run {
             self.roll_back(mark);
         }
         done
+    }
+
+    /// Removes the upstreams that routes had to themselves and that no route has any more.
+    fn sweep(&mut self, mut done: Done) -> Result<Done, Refusal> {
+        let before = done
+            .differences
+            .iter()
+            .filter_map(|one| one.before.as_ref());
+        let upstreams = before.filter_map(|route| route.upstream.clone());
+        let own: HashSet<Box<str>> = upstreams.filter(|name| dialect::is_own(name)).collect();
+        for name in own {
+            let unused = self.users(&name).next().is_none();
+            let Some(upstream) = self.get(Kind::Upstream, &name).filter(|_| unused) else {
+                continue;
+            };
+            self.remove(Kind::Upstream, &upstream.id)?;
+            done.differences
+                .extend(Difference::of(Some(upstream), None));
+        }
+        Ok(done)
     }
 
     fn perform(&mut self, write: &Write) -> Result<Done, Refusal> {

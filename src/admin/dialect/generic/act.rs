@@ -228,9 +228,6 @@ impl EntityWrite {
             .as_ref()
             .is_none_or(|before| !Rc::ptr_eq(before, &after));
         differences.extend(Difference::of(before.clone(), Some(after.clone())));
-        if let Some(before) = &before {
-            forget_own(stage, before, &mut differences)?;
-        }
         let outcome = Outcome {
             id: after.id.clone(),
             entity: if self.shows {
@@ -354,29 +351,6 @@ fn take_out(
 ) -> Result<(), Refusal> {
     stage.take_out(kept)?;
     differences.extend(Difference::of(Some(kept.clone()), None));
-    forget_own(stage, kept, differences)
-}
-
-/// Removes the upstream that a route had to itself, if no other route has it.
-fn forget_own(
-    stage: &mut Stage<'_>,
-    route: &Kept,
-    differences: &mut Vec<Difference>,
-) -> Result<(), Refusal> {
-    let Some(name) = route
-        .upstream
-        .as_deref()
-        .filter(|name| convert::is_own(name))
-    else {
-        return Ok(());
-    };
-    if stage.users(name).next().is_some() {
-        return Ok(());
-    }
-    if let Some(own) = stage.get(Kind::Upstream, name) {
-        stage.take_out(&own)?;
-        differences.extend(Difference::of(Some(own), None));
-    }
     Ok(())
 }
 

@@ -44,11 +44,13 @@ use self::access::{Flag, Rights};
 pub(in crate::admin) use self::answer::refusal;
 pub(in crate::admin) use self::bulk::answer as bulk_answer;
 use self::catalogue::Resource;
+pub(in crate::admin) use self::convert::is_own;
 pub(in crate::admin) use self::fault::Fault;
 pub(in crate::admin) use self::login::{Sessions, monitor, recognise};
 use self::render::Style;
 pub(in crate::admin) use self::seeds::seed;
 use super::super::core::Core;
+use super::super::entity::Kind;
 use super::super::request::{Answer, Request, decode};
 use crate::model::config::Role;
 
@@ -169,11 +171,24 @@ impl<'c> Call<'c> {
             Flag::CanRead => true,
             Flag::CanUpdate => resource.can.update,
         };
+        if flag != Flag::CanRead && resource.kind != "GlobalConfig" && self.is_read_only() {
+            return Err(Fault::unauthorized(
+                "the API is read-only: apiReadOnly is set in the GlobalConfig",
+            ));
+        }
         if can && self.rights.allows(resource, flag) {
             Ok(())
         } else {
             Err(Fault::unauthorized("you cannot do that"))
         }
+    }
+
+    /// Whether the GlobalConfig has it that nothing else may be changed.
+    fn is_read_only(&self) -> bool {
+        let state = self.core.state.borrow();
+        let config = Kind::of_list("global-configs")
+            .and_then(|kind| state.of_kind(kind).get(catalogue::GLOBAL_ID).cloned());
+        config.is_some_and(|config| config.value()["apiReadOnly"] == true)
     }
 
     fn label(&self, resource: &Resource) -> String {

@@ -52,7 +52,7 @@ fn blank() -> Route {
 }
 
 /// Whether routes made the upstream of this name for themselves.
-pub(crate) fn is_own(name: &str) -> bool {
+pub(in crate::admin) fn is_own(name: &str) -> bool {
     name.starts_with(OWN_UPSTREAM)
 }
 
