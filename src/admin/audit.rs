@@ -35,7 +35,7 @@ impl Audit {
             .iter()
             .map(|change| Value::Object(change.summary()))
             .collect();
-        let line = json!({
+        let mut line = json!({
             "time": rfc3339(now_ms()),
             "by": &*by.name,
             "from": by.from.map(|from| from.to_string()),
@@ -44,6 +44,10 @@ impl Audit {
             "epoch": epoch,
             "changes": changes,
         });
+        if let Some(action) = &by.action {
+            line["action"] = json!(&*action.name);
+            line["alert"] = json!(&*action.alert);
+        }
         let _ = self.0.send(format!("{line}\n")).await;
     }
 }

@@ -7,12 +7,14 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use serde_json::Value;
 use thiserror::Error;
 
 use super::condition::Conditions;
 use super::deny;
+use super::dialect::{self, Fault};
 use super::entity::{Entity, Kind};
 use super::stage::Stage;
 use super::state::Kept;
@@ -40,6 +42,41 @@ pub(super) struct Writer {
     pub(super) from: Option<SocketAddr>,
     /// The method and the path of the request.
     pub(super) request: Rc<str>,
+    /// What it is called in the audit log, where the dialect has a word for it.
+    pub(super) action: Option<Action>,
+}
+
+/// What a write is called: `CREATE_ROUTE`, and the alert that goes with it, `routeCreated`.
+#[derive(Clone, Debug)]
+pub(super) struct Action {
+    pub(super) name: Rc<str>,
+    pub(super) alert: Rc<str>,
+}
+
+impl Action {
+    /// The action of a verb on a noun, both as they stand in the log.
+    pub(super) fn of(verb: &str, noun: &str) -> Self {
+        let done = match verb {
+            "CREATE" | "BULK_CREATE" => "Created",
+            "UPDATE" | "BULK_UPDATE" => "Updated",
+            "PATCHED" | "BULK_PATCH" => "Patched",
+            _ => "Deleted",
+        };
+        let mut alert = String::new();
+        for (index, word) in noun.split('_').enumerate() {
+            let (first, rest) = word.split_at(word.len().min(1));
+            alert.push_str(&if index == 0 {
+                first.to_lowercase()
+            } else {
+                first.to_owned()
+            });
+            alert.push_str(&rest.to_lowercase());
+        }
+        Self {
+            name: format!("{verb}_{noun}").into(),
+            alert: (alert + done).into(),
+        }
+    }
 }
 
 /// What is to be done.
@@ -61,12 +98,34 @@ pub(super) enum Operation {
     },
     /// A present one goes; with a prefix, all routes that have it.
     Remove { kind: Kind, target: Target },
-    /// Exactly these entities, instead of all that there are.
-    Exchange { entities: Vec<Entity> },
+    /// Exactly these entities, instead of all that there are of these kinds.
+    Exchange {
+        entities: Vec<Entity>,
+        kinds: &'static [Kind],
+    },
     /// These entities as they were; none means not there.
     Restore {
         entities: Vec<(Kind, Rc<str>, Option<Rc<Kept>>)>,
     },
+    /// What a dialect makes of the state that the writes before leave.
+    Dialect(Box<dyn Act>),
+}
+
+/// A write that has to see the state to know what it is.
+pub(super) trait Act: std::fmt::Debug {
+    /// Stages it, the whole of it or nothing.
+    fn act(&self, stage: &mut Stage<'_>) -> Result<Done, Refusal>;
+}
+
+/// Where a declaration comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Source {
+    /// A client of the flat API.
+    Client,
+    /// A client of a dialect in which two routes may match the same.
+    Dialect,
+    /// The file, or an earlier epoch.
+    Store,
 }
 
 /// Which entity is meant.
@@ -123,6 +182,8 @@ pub(super) enum Refusal {
     NotAnObject,
     #[error("{0}")]
     Store(Rc<StoreError>),
+    #[error("{}", .0.description)]
+    Dialect(Box<Fault>),
     #[error("the admin core is stopping")]
     Stopping,
     #[error("too many writes are waiting; try again")]
@@ -131,18 +192,7 @@ pub(super) enum Refusal {
 
 /// The word for a kind.
 pub(super) fn name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Route => "route",
-        Kind::Upstream => "upstream",
-    }
-}
-
-/// The key that an entity's id stands under in its native form.
-fn id_key(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Route => "id",
-        Kind::Upstream => "name",
-    }
+    kind.name()
 }
 
 /// The most routes that are named where an upstream is in use.
@@ -152,11 +202,31 @@ impl Stage<'_> {
     /// Stages a write, the whole of it or nothing.
     pub(super) fn write(&mut self, write: &Write) -> Result<Done, Refusal> {
         let mark = self.mark();
-        let done = self.perform(write);
+        let done = self.perform(write).and_then(|done| self.sweep(done));
         if done.is_err() || write.dry_run {
             self.roll_back(mark);
         }
         done
+    }
+
+    /// Removes the upstreams that routes had to themselves and that no route has any more.
+    fn sweep(&mut self, mut done: Done) -> Result<Done, Refusal> {
+        let before = done
+            .differences
+            .iter()
+            .filter_map(|one| one.before.as_ref());
+        let upstreams = before.filter_map(|route| route.upstream.clone());
+        let own: HashSet<Box<str>> = upstreams.filter(|name| dialect::is_own(name)).collect();
+        for name in own {
+            let unused = self.users(&name).next().is_none();
+            let Some(upstream) = self.get(Kind::Upstream, &name).filter(|_| unused) else {
+                continue;
+            };
+            self.remove(Kind::Upstream, &upstream.id)?;
+            done.differences
+                .extend(Difference::of(Some(upstream), None));
+        }
+        Ok(done)
     }
 
     fn perform(&mut self, write: &Write) -> Result<Done, Refusal> {
@@ -195,8 +265,9 @@ impl Stage<'_> {
                 }
                 self.remove_all(all)
             }
-            Operation::Exchange { entities } => self.exchange(entities),
+            Operation::Exchange { entities, kinds } => self.exchange(entities, kinds),
             Operation::Restore { entities } => self.restore(entities),
+            Operation::Dialect(act) => act.act(self),
         }
     }
 
@@ -236,8 +307,8 @@ impl Stage<'_> {
     fn create(&mut self, kind: Kind, mut value: Value) -> Result<Rc<Kept>, Refusal> {
         require(kind, &value)?;
         let id = match kind {
-            Kind::Upstream => value
-                .get("name")
+            Kind::Upstream | Kind::Document(_) => value
+                .get(kind.id_key())
                 .and_then(Value::as_str)
                 .unwrap_or("")
                 .to_owned(),
@@ -248,7 +319,7 @@ impl Stage<'_> {
         }
         let age = self.next_age;
         self.next_age += 1;
-        self.check_and_put(kind, id, value, age, self.now, true)
+        self.check_and_put(kind, id, value, (age, self.now), Source::Client)
     }
 
     /// The id that a new route has: its own, or one made of host and path.
@@ -276,7 +347,7 @@ impl Stage<'_> {
     }
 
     fn replace(&mut self, before: Rc<Kept>, mut value: Value) -> Result<Done, Refusal> {
-        let key = id_key(before.kind);
+        let key = before.kind.id_key();
         let object = value.as_object_mut().ok_or(Refusal::NotAnObject)?;
         match object.get(key) {
             None => {
@@ -290,45 +361,62 @@ impl Stage<'_> {
             return Ok(self.done(Some(before.clone()), Some(before)));
         }
         let id = before.id.to_string();
-        let after =
-            self.check_and_put(before.kind, id, value, before.age, before.created_at, true)?;
+        let since = (before.age, before.created_at);
+        let after = self.check_and_put(before.kind, id, value, since, Source::Client)?;
         Ok(self.done(Some(before), Some(after)))
     }
 
     /// Checks a declaration in itself and against the others, and puts it. What clients declare
-    /// (`from_client`) may not point at the admin listener, nor match just what another route does.
-    fn check_and_put(
+    /// may not point at the admin listener; over the flat API it may not match just what another
+    /// route does, either. `since` is its age and when it was made.
+    pub(super) fn check_and_put(
         &mut self,
         kind: Kind,
         id: String,
         value: Value,
-        age: u64,
-        created_at: u64,
-        from_client: bool,
+        since: (u64, u64),
+        source: Source,
     ) -> Result<Rc<Kept>, Refusal> {
-        let change = match kind {
+        self.check_and_put_typed(kind, id, value, None, since, source)
+    }
+
+    /// The same; `typed` is the route that `value` says, where it is known.
+    pub(super) fn check_and_put_typed(
+        &mut self,
+        kind: Kind,
+        id: String,
+        value: Value,
+        typed: Option<model::Route>,
+        (age, created_at): (u64, u64),
+        source: Source,
+    ) -> Result<Rc<Kept>, Refusal> {
+        let changes = match kind {
             Kind::Route => {
-                let route = model::check_route(&value, &self.state.config.http)?;
+                let route = match typed {
+                    Some(route) => {
+                        model::check_typed_route(&route, &self.state.config.http)?;
+                        route
+                    }
+                    None => model::check_route(&value, &self.state.config.http)?,
+                };
                 if let Some(name) = &route.upstream
                     && self.get(Kind::Upstream, name).is_none()
                 {
                     return Err(model::no_upstream(name, self.upstream_names()).into());
                 }
-                if from_client {
+                if source == Source::Client {
                     self.refuse_twin(&id, &value, &route)?;
                 }
-                Change::PutRoute {
-                    route: route.into(),
-                    age,
-                }
+                route_changes(&route, age)
             }
             Kind::Upstream => {
                 let upstream = model::check_upstream(&value)?;
-                if from_client {
+                if source != Source::Store {
                     deny::check(&upstream, &self.state.config.admin)?;
                 }
-                Change::PutUpstream(upstream)
+                vec![Change::PutUpstream(upstream)]
             }
+            Kind::Document(_) => Vec::new(),
         };
         let updated_at = self.now;
         let entity = Entity {
@@ -341,7 +429,7 @@ impl Stage<'_> {
             value,
         };
         let kept = Rc::new(Kept::of(&entity));
-        self.put(kept.clone(), change)?;
+        self.put(kept.clone(), changes)?;
         Ok(kept)
     }
 
@@ -378,7 +466,7 @@ impl Stage<'_> {
         })
     }
 
-    fn take_out(&mut self, kept: &Rc<Kept>) -> Result<(), Refusal> {
+    pub(super) fn take_out(&mut self, kept: &Rc<Kept>) -> Result<(), Refusal> {
         if kept.kind == Kind::Upstream {
             let mut users = self.users(&kept.id);
             let mut routes: Vec<Rc<str>> = users.by_ref().take(USERS_SHOWN).cloned().collect();
@@ -391,9 +479,9 @@ impl Stage<'_> {
         Ok(self.remove(kept.kind, &kept.id)?)
     }
 
-    fn exchange(&mut self, entities: &[Entity]) -> Result<Done, Refusal> {
+    fn exchange(&mut self, entities: &[Entity], kinds: &[Kind]) -> Result<Done, Refusal> {
         let mut differences = Vec::new();
-        for kind in [Kind::Upstream, Kind::Route] {
+        for kind in kinds.iter().copied() {
             for entity in entities.iter().filter(|entity| entity.kind == kind) {
                 let Entity { id, value, .. } = entity;
                 let before = self.get(kind, id);
@@ -407,12 +495,13 @@ impl Stage<'_> {
                         (self.next_age - 1, self.now)
                     }
                 };
+                let since = (age, created_at);
                 let put =
-                    self.check_and_put(kind, id.clone(), value.clone(), age, created_at, false)?;
+                    self.check_and_put(kind, id.clone(), value.clone(), since, Source::Store)?;
                 differences.extend(Difference::of(before, Some(put)));
             }
         }
-        for kind in [Kind::Route, Kind::Upstream] {
+        for kind in kinds.iter().copied().rev() {
             let stay = entities.iter().filter(|entity| entity.kind == kind);
             let stay: HashSet<&str> = stay.map(|entity| entity.id.as_str()).collect();
             let go = self
@@ -436,7 +525,7 @@ impl Stage<'_> {
 
     fn restore(&mut self, entities: &[(Kind, Rc<str>, Option<Rc<Kept>>)]) -> Result<Done, Refusal> {
         let mut differences = Vec::new();
-        for kind in [Kind::Upstream, Kind::Route] {
+        for kind in Kind::ALL {
             for (_, id, then) in entities.iter().filter(|(of, ..)| *of == kind) {
                 let Some(then) = then else { continue };
                 let before = self.get(kind, id);
@@ -448,11 +537,12 @@ impl Stage<'_> {
                     continue;
                 }
                 let id = id.to_string();
-                let put = self.check_and_put(kind, id, value, then.age, then.created_at, false)?;
+                let since = (then.age, then.created_at);
+                let put = self.check_and_put(kind, id, value, since, Source::Store)?;
                 differences.extend(Difference::of(before, Some(put)));
             }
         }
-        for kind in [Kind::Route, Kind::Upstream] {
+        for kind in Kind::ALL.into_iter().rev() {
             for (_, id, then) in entities.iter().filter(|(of, ..)| *of == kind) {
                 let gone = then.is_none();
                 let Some(kept) = self.get(kind, id).filter(|_| gone) else {
@@ -468,6 +558,19 @@ impl Stage<'_> {
             subject: None,
         })
     }
+}
+
+/// What a route is in the table: a route for each host and path, or none.
+pub(super) fn route_changes(route: &model::Route, age: u64) -> Vec<Change> {
+    if !route.enabled {
+        return Vec::new();
+    }
+    let each = route.each().into_iter();
+    each.map(|route| Change::PutRoute {
+        route: Arc::new(route),
+        age,
+    })
+    .collect()
 }
 
 /// What seed 001 asks for first, in its words.
@@ -487,7 +590,7 @@ fn require(kind: Kind, value: &Value) -> Result<(), Refusal> {
 
 impl Difference {
     /// None if nothing differs.
-    fn of(before: Option<Rc<Kept>>, after: Option<Rc<Kept>>) -> Option<Self> {
+    pub(super) fn of(before: Option<Rc<Kept>>, after: Option<Rc<Kept>>) -> Option<Self> {
         let some = after.as_ref().or(before.as_ref())?;
         let (kind, id) = (some.kind, some.id.clone());
         let same = matches!((&before, &after), (Some(one), Some(other)) if Rc::ptr_eq(one, other));

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::audit::Audit;
 use super::commit::{Done, Refusal, Write, Writer};
+use super::dialect::Sessions;
 use super::guard::Guard;
 use super::history::History;
 use super::names::Failed;
@@ -28,6 +29,8 @@ pub(super) struct Core {
     pub(super) state: RefCell<State>,
     pub(super) history: RefCell<History>,
     pub(super) guard: RefCell<Guard>,
+    /// The sessions of the dashboard.
+    pub(super) sessions: RefCell<Sessions>,
     pub(super) publisher: Publisher,
     pub(super) in_force: InForce,
     /// The server names that could not be resolved.
@@ -100,6 +103,7 @@ impl Writer {
             name: Rc::from("ringway"),
             from: None,
             request: Rc::from(request),
+            action: None,
         }
     }
 }

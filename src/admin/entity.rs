@@ -1,5 +1,7 @@
 //! The things that the admin core keeps: each declared value with its name and its history.
 
+use std::fmt;
+
 use serde_json::Value;
 
 /// What sort of thing an entity is.
@@ -9,7 +11,13 @@ pub enum Kind {
     Route,
     /// An upstream, known by its `name`.
     Upstream,
+    /// A document of the generic API.
+    Document(Collection),
 }
+
+/// A collection of documents of one sort.
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Collection(u8);
 
 /// One declared thing.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,11 +52,65 @@ pub enum EntityChange {
     },
 }
 
+/// The key of a configuration document that holds the documents, by their lists.
+pub const DOCUMENTS: &str = "entities";
+
+/// The lists of documents, and the key that an element of each has its name under.
+const COLLECTIONS: [(&str, &str); 28] = [
+    ("apikeys", "clientId"),
+    ("service-groups", "id"),
+    ("global-configs", "id"),
+    ("certificates", "id"),
+    ("jwt-verifiers", "id"),
+    ("error-templates", "serviceId"),
+    ("route-compositions", "id"),
+    ("service-descriptors", "id"),
+    ("tcp-services", "id"),
+    ("drafts", "id"),
+    ("route-templates", "id"),
+    ("auth-modules", "id"),
+    ("admin-sessions", "randomId"),
+    ("admins", "username"),
+    ("auth-module-users", "randomId"),
+    ("organizations", "id"),
+    ("tenants", "id"),
+    ("teams", "id"),
+    ("data-exporters", "id"),
+    ("scripts", "id"),
+    ("wasm-plugins", "id"),
+    ("apis", "id"),
+    ("apisubscriptions", "id"),
+    ("user-dashboards", "id"),
+    ("user-alerts", "id"),
+    ("coraza-configs", "id"),
+    ("green-scores", "id"),
+    ("workflows", "id"),
+];
+
 // === impl Kind ===
 
 impl Kind {
     /// Every kind, those that others refer to first.
-    pub const ALL: [Self; 2] = [Self::Upstream, Self::Route];
+    pub const ALL: [Self; 2 + COLLECTIONS.len()] = {
+        let mut all = [Self::Upstream; 2 + COLLECTIONS.len()];
+        all[1] = Self::Route;
+        let mut at = 0;
+        while at < COLLECTIONS.len() {
+            all[2 + at] = Self::Document(Collection(at as u8));
+            at += 1;
+        }
+        all
+    };
+
+    /// The kinds that have to do with traffic, those that others refer to first.
+    pub const TRAFFIC: [Self; 2] = [Self::Upstream, Self::Route];
+
+    /// The documents of this list.
+    #[must_use]
+    pub fn of_list(list: &str) -> Option<Self> {
+        let at = COLLECTIONS.iter().position(|(known, _)| *known == list)?;
+        Some(Self::Document(Collection(at as u8)))
+    }
 
     /// Its name in messages and keys.
     #[must_use]
@@ -56,15 +118,18 @@ impl Kind {
         match self {
             Self::Route => "route",
             Self::Upstream => "upstream",
+            Self::Document(collection) => collection.list(),
         }
     }
 
-    /// The key of its list in a configuration document.
+    /// The key of its list in a configuration document; those of documents stand under
+    /// [`DOCUMENTS`].
     #[must_use]
     pub fn list(self) -> &'static str {
         match self {
             Self::Route => "routes",
             Self::Upstream => "upstreams",
+            Self::Document(collection) => collection.list(),
         }
     }
 
@@ -74,6 +139,53 @@ impl Kind {
         match self {
             Self::Route => "id",
             Self::Upstream => "name",
+            Self::Document(collection) => collection.names().1,
         }
+    }
+
+    /// Its place in [`Kind::ALL`].
+    #[must_use]
+    pub fn place(self) -> usize {
+        match self {
+            Self::Upstream => 0,
+            Self::Route => 1,
+            Self::Document(collection) => 2 + collection.index(),
+        }
+    }
+
+    /// Whether it is a document.
+    #[must_use]
+    pub fn is_document(self) -> bool {
+        matches!(self, Self::Document(_))
+    }
+}
+
+impl Collection {
+    /// Its key in a configuration document.
+    #[must_use]
+    pub fn list(self) -> &'static str {
+        self.names().0
+    }
+
+    /// How many there are.
+    pub(super) const COUNT: usize = COLLECTIONS.len();
+
+    /// Its place among all of them, below [`Collection::COUNT`].
+    pub(super) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
+    fn names(self) -> (&'static str, &'static str) {
+        // Made from a place in the list, here alone.
+        COLLECTIONS
+            .get(usize::from(self.0))
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Collection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.list())
     }
 }

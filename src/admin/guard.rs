@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
+use super::dialect::{self, Access};
 use super::problem::Problem;
 use super::rate::Rate;
 use crate::model::config::{Admin, Role};
@@ -46,6 +47,8 @@ struct Key {
 pub(super) struct Principal {
     pub(super) name: Rc<str>,
     pub(super) role: Role,
+    /// What an Apikey of the generic API may do; keys of the configuration have the role alone.
+    pub(super) rights: Option<Rc<Access>>,
 }
 
 /// Why the keys of a configuration cannot be used.
@@ -91,11 +94,13 @@ impl Guard {
         })
     }
 
-    /// Lets a request in, or says why not.
+    /// Lets a request in, or says why not. `apikey` recognises who has no key of the
+    /// configuration.
     pub(super) fn admit<B>(
         &mut self,
         request: &Request<B>,
         from: SocketAddr,
+        apikey: impl FnOnce(&Request<B>) -> Option<Principal>,
     ) -> Result<Principal, Problem> {
         let address = from.ip();
         if !self.requests.take(address) || self.wrong_keys.is_empty(address) {
@@ -103,11 +108,13 @@ impl Guard {
         }
         let fields = request.headers();
         self.refuse_browsers(fields)?;
-        let Some(principal) = self.recognise(fields) else {
+        let Some(principal) = self.recognise(fields).or_else(|| apikey(request)) else {
             self.wrong_keys.take(address);
             return Err(Problem::new(401, "unauthorized"));
         };
-        if is_write(request) && principal.role != Role::Write {
+        // The generic API has rights of its own, and words for what they refuse.
+        let generic = dialect::is_generic(request.uri().path());
+        if is_write(request) && principal.role != Role::Write && !generic {
             return Err(Problem::new(403, "this key may only read"));
         }
         Ok(principal)
@@ -152,9 +159,12 @@ impl Guard {
         name == "localhost" || self.allowed_hosts.contains(&name)
     }
 
-    /// Compares with every key, in a time that tells nothing of any.
     fn recognise(&self, fields: &HeaderMap) -> Option<Principal> {
-        let shown = one(fields, &API_KEY).unwrap_or_default();
+        self.of_key(one(fields, &API_KEY).unwrap_or_default())
+    }
+
+    /// The holder of a key. Compares with every one, in a time that tells nothing of any.
+    pub(super) fn of_key(&self, shown: &str) -> Option<Principal> {
         let hash: [u8; 32] = Sha256::digest(shown.trim().as_bytes()).into();
         let mut found = None;
         for key in &self.keys {
@@ -162,6 +172,7 @@ impl Guard {
                 found = Some(Principal {
                     name: key.name.clone(),
                     role: key.role,
+                    rights: None,
                 });
             }
         }
@@ -209,7 +220,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let from = SocketAddr::from(([127, 0, 0, 1], 5));
-        let admitted = guard().admit(&request.body(()).unwrap(), from);
+        let admitted = guard().admit(&request.body(()).unwrap(), from, |_| None);
         admitted.map_or_else(|problem| problem.status.as_u16(), |_| 200)
     }
 

@@ -159,6 +159,10 @@ impl Writer {
         if let Some(from) = self.from {
             shown["from"] = json!(from.to_string());
         }
+        if let Some(action) = &self.action {
+            shown["action"] = json!(&*action.name);
+            shown["alert"] = json!(&*action.alert);
+        }
         shown
     }
 }

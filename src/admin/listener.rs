@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
+use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -15,7 +15,6 @@ use super::amend::Amend;
 use super::core::Core;
 use super::dialect;
 use super::guard;
-use super::problem::Problem;
 use super::request::{Answer, EPOCH, Request, read_body, set};
 use super::stall::Stall;
 
@@ -67,12 +66,19 @@ fn within(core: &Core) -> Duration {
 }
 
 async fn serve(core: &Rc<Core>, request: hyper::Request<Incoming>, from: SocketAddr) -> Answer {
-    let principal = match core.guard.borrow_mut().admit(&request, from) {
+    let apikey = |request: &_| dialect::recognise(core, request);
+    let admitted = core.guard.borrow_mut().admit(&request, from, apikey);
+    let principal = match admitted {
         Ok(principal) => principal,
-        Err(problem) => return problem.answer(),
+        Err(problem) => return dialect::refusal(request.uri().path(), problem),
     };
     let changes = guard::is_write(&request);
     let (parts, body) = request.into_parts();
+    if dialect::is_stream(&parts) {
+        let request = Request::new(parts, Bytes::new(), from, principal);
+        return dialect::stream(core, &request, body).await;
+    }
+    let path = parts.uri.path().to_owned();
     let most = core.state.borrow().config.admin.limits.max_body_bytes as usize;
     let result = match read_body(body, most, within(core)).await {
         Ok(body) => {
@@ -88,7 +94,7 @@ async fn serve(core: &Rc<Core>, request: hyper::Request<Incoming>, from: SocketA
         }
         Err(problem) => Err(problem),
     };
-    let mut answer = result.unwrap_or_else(|problem: Problem| problem.answer());
+    let mut answer = result.unwrap_or_else(|problem| dialect::refusal(&path, problem));
     if !answer.headers().contains_key(EPOCH) {
         set(&mut answer, EPOCH, &core.epoch().to_string());
     }

@@ -12,7 +12,7 @@ mod commit;
 mod condition;
 mod core;
 mod deny;
-mod dialect;
+pub mod dialect;
 mod discover;
 pub mod entity;
 mod epochs;

@@ -23,6 +23,8 @@ pub(super) enum Payload {
         entities: std::vec::IntoIter<Rc<Kept>>,
         first: bool,
     },
+    /// Pieces as they are asked for, until there is none.
+    Lazy(Box<dyn FnMut() -> Option<Bytes>>),
     /// Pieces as they come.
     Stream(mpsc::Receiver<Bytes>),
 }
@@ -52,6 +54,7 @@ impl Body for Payload {
                     .poll_recv(context)
                     .map(|piece| piece.map(|piece| Ok(Frame::data(piece))));
             }
+            Self::Lazy(next) => next(),
             Self::List {
                 open,
                 entities,

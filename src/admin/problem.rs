@@ -58,7 +58,7 @@ impl Problem {
     }
 }
 
-fn show(faults: &Faults) -> Value {
+pub(super) fn show(faults: &Faults) -> Value {
     let one = |fault: &Fault| {
         let mut shown = json!({"path": fault.path, "what": fault.what});
         if !fault.instead.is_empty() {
@@ -94,6 +94,7 @@ impl From<Refusal> for Problem {
             Refusal::Invalid(faults) => Self::new(400, error).with("faults", show(&faults)),
             Refusal::Compile(_) => Self::new(400, error),
             Refusal::Store(error) => Self::of_store(&error),
+            Refusal::Dialect(fault) => Self::new(fault.status, error),
             Refusal::Stopping | Refusal::Busy => Self::new(503, error),
         }
     }

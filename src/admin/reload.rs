@@ -12,6 +12,7 @@ use super::condition::Conditions;
 use super::entity::{Entity, Kind};
 use super::state::State;
 use crate::model::Config;
+use crate::model::config::StoreKind;
 
 /// Differences that are named one by one.
 const NAMED_MAX: usize = 100;
@@ -92,7 +93,7 @@ pub(super) fn structural(state: &State, file: &[Entity]) -> Vec<String> {
             Some(_) => {}
         }
     }
-    for kind in [Kind::Route, Kind::Upstream] {
+    for kind in kinds(state.config.store.kind).iter().copied() {
         let of_kind = file.iter().filter(|entity| entity.kind == kind);
         let in_file: HashSet<&str> = of_kind.map(|entity| entity.id.as_str()).collect();
         for id in state.of_kind(kind).ids().filter(|id| !in_file.contains(id)) {
@@ -105,9 +106,19 @@ pub(super) fn structural(state: &State, file: &[Entity]) -> Vec<String> {
     found
 }
 
+/// The kinds that the file has the last word about: all if it is the store, or else those that
+/// it declares anew.
+fn kinds(store: StoreKind) -> &'static [Kind] {
+    match store {
+        StoreKind::File => &Kind::ALL,
+        StoreKind::Embedded => &Kind::TRAFFIC,
+    }
+}
+
 /// The write that brings the routes and upstreams of the file into force.
-pub(super) fn exchange(by: Writer, entities: Vec<Entity>) -> Write {
-    let operation = Operation::Exchange { entities };
+pub(super) fn exchange(by: Writer, entities: Vec<Entity>, store: StoreKind) -> Write {
+    let kinds = kinds(store);
+    let operation = Operation::Exchange { entities, kinds };
     Write {
         by,
         operation,

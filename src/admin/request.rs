@@ -80,6 +80,11 @@ impl Request {
         &self.path
     }
 
+    /// The query, decoded.
+    pub(super) fn query(&self) -> &[(String, String)] {
+        &self.query
+    }
+
     /// The first value of a query parameter.
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
         self.query
@@ -160,6 +165,7 @@ impl Request {
             name: self.principal.name.clone(),
             from: Some(self.from),
             request: Rc::from(format!("{} {}", self.method, self.path)),
+            action: None,
         }
     }
 }

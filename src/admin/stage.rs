@@ -6,8 +6,9 @@
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use super::entity::{EntityChange, Kind};
+use super::entity::{Collection, EntityChange, Kind};
 use super::state::{Changed, Entities, Kept, State};
+use crate::model::Route;
 use crate::table::{Change, CompileError, Table};
 
 /// A state over the state.
@@ -22,6 +23,7 @@ pub(super) struct Stage<'s> {
     table: Table,
     routes: Layer,
     upstreams: Layer,
+    documents: [Layer; Collection::COUNT],
     undo: Vec<Undo>,
 }
 
@@ -46,6 +48,7 @@ pub(super) struct Mark {
     table: Table,
     changed: Changed,
     next_age: u64,
+    undo: usize,
 }
 
 /// What a stage comes to.
@@ -68,6 +71,7 @@ impl<'s> Stage<'s> {
             table: state.snapshot.table.clone(),
             routes: Layer::default(),
             upstreams: Layer::default(),
+            documents: std::array::from_fn(|_| Layer::default()),
             undo: Vec::new(),
         }
     }
@@ -135,9 +139,21 @@ impl<'s> Stage<'s> {
         self.changed.of_kind(kind)
     }
 
-    /// Puts an entity; `change` is the same for the table.
-    pub(super) fn put(&mut self, kept: Rc<Kept>, change: Change) -> Result<(), CompileError> {
-        self.table = self.table.change(&[change])?;
+    /// Puts an entity; `changes` are the same for the table.
+    pub(super) fn put(
+        &mut self,
+        kept: Rc<Kept>,
+        mut changes: Vec<Change>,
+    ) -> Result<(), CompileError> {
+        if kept.kind == Kind::Route {
+            let before = self
+                .get(Kind::Route, &kept.id)
+                .map_or(0, |before| before.pieces);
+            changes.extend(removals(&kept.id, kept.pieces, before));
+        }
+        if !changes.is_empty() {
+            self.table = self.table.change(&changes)?;
+        }
         self.note(kept.kind, &kept.id);
         self.changed.set(kept.kind, self.epoch);
         if self.state.of_kind(kept.kind).get(&kept.id).is_some() {
@@ -149,10 +165,17 @@ impl<'s> Stage<'s> {
 
     /// Takes an entity out.
     pub(super) fn remove(&mut self, kind: Kind, id: &Rc<str>) -> Result<(), CompileError> {
-        self.table = self.table.change(&[match kind {
-            Kind::Route => Change::RemoveRoute(id.to_string()),
-            Kind::Upstream => Change::RemoveUpstream(id.to_string()),
-        }])?;
+        let changes = match kind {
+            Kind::Route => {
+                let pieces = self.get(kind, id).map_or(0, |kept| kept.pieces);
+                removals(id, 0, pieces).collect()
+            }
+            Kind::Upstream => vec![Change::RemoveUpstream(id.to_string())],
+            Kind::Document(_) => Vec::new(),
+        };
+        if !changes.is_empty() {
+            self.table = self.table.change(&changes)?;
+        }
         self.note(kind, id);
         self.changed.set(kind, self.epoch);
         if self.state.of_kind(kind).get(id).is_some() {
@@ -163,9 +186,9 @@ impl<'s> Stage<'s> {
     }
 
     /// Begins a write.
-    pub(super) fn mark(&mut self) -> Mark {
-        self.undo.clear();
+    pub(super) fn mark(&self) -> Mark {
         Mark {
+            undo: self.undo.len(),
             table: self.table.clone(),
             changed: self.changed,
             next_age: self.next_age,
@@ -174,7 +197,7 @@ impl<'s> Stage<'s> {
 
     /// Takes back everything since `mark`.
     pub(super) fn roll_back(&mut self, mark: Mark) {
-        while let Some(undo) = self.undo.pop() {
+        for undo in self.undo.split_off(mark.undo).into_iter().rev() {
             let layer = self.layer_mut(undo.kind);
             match undo.put {
                 Some(kept) => layer.put.put(kept),
@@ -195,11 +218,14 @@ impl<'s> Stage<'s> {
     pub(super) fn finish(self) -> Staged {
         let mut put: Vec<Rc<Kept>> = self.upstreams.put.iter().cloned().collect();
         put.extend(self.routes.put.iter().cloned());
+        put.extend(
+            self.documents
+                .iter()
+                .flat_map(|layer| layer.put.iter().cloned()),
+        );
         let mut removed = Vec::new();
-        for (kind, layer) in [
-            (Kind::Route, &self.routes),
-            (Kind::Upstream, &self.upstreams),
-        ] {
+        for kind in Kind::ALL.into_iter().rev() {
+            let layer = self.layer(kind);
             let gone = layer.hidden.iter().filter(|id| layer.put.get(id).is_none());
             removed.extend(gone.map(|id| (kind, id.clone())));
         }
@@ -227,6 +253,7 @@ impl<'s> Stage<'s> {
         match kind {
             Kind::Route => &self.routes,
             Kind::Upstream => &self.upstreams,
+            Kind::Document(collection) => &self.documents[collection.index()],
         }
     }
 
@@ -234,8 +261,19 @@ impl<'s> Stage<'s> {
         match kind {
             Kind::Route => &mut self.routes,
             Kind::Upstream => &mut self.upstreams,
+            Kind::Document(collection) => &mut self.documents[collection.index()],
         }
     }
+}
+
+/// Takes the routes of the table out that a route had and has no more.
+fn removals(id: &str, now: u32, before: u32) -> impl Iterator<Item = Change> + use<'_> {
+    (now..before).map(move |piece| {
+        Change::RemoveRoute(match piece {
+            0 => id.to_owned(),
+            further => Route::further_id(id, further as usize),
+        })
+    })
 }
 
 impl Staged {

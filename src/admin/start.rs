@@ -12,6 +12,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 use super::audit::Audit;
+use super::commit::route_changes;
 use super::core::{Core, QUEUE_MAX};
 use super::entity::{Entity, Kind};
 use super::guard::{Guard, KeyError};
@@ -19,9 +20,10 @@ use super::history::History;
 use super::publish::{self, InForce};
 use super::state::State;
 use super::store::{Opened, Store, StoreError};
-use super::{Control, clock, listener, writer};
+use super::{Control, clock, dialect, listener, writer};
 use crate::epoch::{Settings, Snapshot};
 use crate::model::Config;
+use crate::model::secret::SecretError;
 use crate::table::{Change, CompileError, Table};
 
 /// Why the admin core cannot start.
@@ -43,6 +45,9 @@ pub enum AdminError {
         /// What the system says.
         source: io::Error,
     },
+    /// The secret of the first admin key cannot be had.
+    #[error("admin.client_secret: {0}")]
+    AdminKey(#[from] SecretError),
     /// The stored routes make no table.
     #[error(transparent)]
     Compile(#[from] CompileError),
@@ -91,9 +96,10 @@ impl fmt::Debug for Prepared {
 pub fn prepare(path: Option<&Path>, mut config: Config) -> Result<Prepared, AdminError> {
     let Opened {
         store,
-        entities,
+        mut entities,
         epoch,
     } = Store::open(path, &config)?;
+    dialect::seed(&mut entities, &config.admin)?;
     let table = Table::empty().change(&changes(&entities)?)?;
     let first = Arc::new(Snapshot {
         epoch: epoch.max(1),
@@ -115,6 +121,7 @@ pub fn prepare(path: Option<&Path>, mut config: Config) -> Result<Prepared, Admi
     // The entities have them.
     config.routes = Vec::new();
     config.upstreams = Vec::new();
+    config.entities.clear();
     Ok(Prepared {
         first,
         config,
@@ -127,28 +134,28 @@ pub fn prepare(path: Option<&Path>, mut config: Config) -> Result<Prepared, Admi
 }
 
 fn changes(entities: &[Entity]) -> Result<Vec<Change>, AdminError> {
-    let change = |entity: &Entity| {
+    let mut changes = Vec::new();
+    for entity in entities {
         let value = entity.value.clone();
         let stored = |kind| {
             let id = entity.id.clone();
             move |source| AdminError::Stored { kind, id, source }
         };
-        Ok(match entity.kind {
+        match entity.kind {
             Kind::Route => {
                 let mut route: crate::model::Route =
                     serde_json::from_value(value).map_err(stored("route"))?;
                 route.id = Some(entity.id.clone());
-                Change::PutRoute {
-                    route: route.into(),
-                    age: entity.age,
-                }
+                changes.extend(route_changes(&route, entity.age));
             }
             Kind::Upstream => {
-                Change::PutUpstream(serde_json::from_value(value).map_err(stored("upstream"))?)
+                let upstream = serde_json::from_value(value).map_err(stored("upstream"))?;
+                changes.push(Change::PutUpstream(upstream));
             }
-        })
-    };
-    entities.iter().map(change).collect()
+            Kind::Document(_) => {}
+        }
+    }
+    Ok(changes)
 }
 
 /// Takes the port; where the kernel chooses it, the configuration says which from then on.
@@ -199,6 +206,7 @@ pub(super) fn start(control: Control) -> io::Result<Started> {
         state: RefCell::new(State::of(first, config, &entities)),
         history: RefCell::new(History::default()),
         guard: RefCell::new(guard),
+        sessions: RefCell::default(),
         publisher,
         in_force: InForce::new(),
         failed: Rc::default(),

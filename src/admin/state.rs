@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::entity::{Entity, Kind};
+use super::entity::{Collection, Entity, Kind};
 use crate::epoch::Snapshot;
 use crate::model::{self, Config};
 
@@ -25,6 +25,8 @@ pub(super) struct Kept {
     pub(super) updated_at: u64,
     /// The upstream that a route uses.
     pub(super) upstream: Option<Box<str>>,
+    /// How many routes of the table it is: one for each host and path, none if it is disabled.
+    pub(super) pieces: u32,
     /// The hash of what a route matches the path with.
     path: u64,
     /// The native form, as JSON.
@@ -55,6 +57,7 @@ pub(super) struct State {
     pub(super) config: Config,
     pub(super) routes: Entities,
     pub(super) upstreams: Entities,
+    documents: [Entities; Collection::COUNT],
     /// The epoch of the last change of each kind.
     pub(super) changed: Changed,
     /// The age of the next new entity.
@@ -70,6 +73,7 @@ pub(super) struct State {
 pub(super) struct Changed {
     pub(super) routes: u64,
     pub(super) upstreams: u64,
+    pub(super) documents: u64,
 }
 
 // === impl Kept ===
@@ -88,7 +92,12 @@ impl Kept {
             upstream: text("upstream")
                 .filter(|_| entity.kind == Kind::Route)
                 .map(Into::into),
-            path: path_hash(value),
+            pieces: pieces(entity),
+            path: if entity.kind == Kind::Route {
+                path_hash(value)
+            } else {
+                0
+            },
             text: value.to_string().into(),
         }
     }
@@ -127,6 +136,7 @@ impl Kept {
                 serde_json::from_value::<model::Upstream>(other.clone())
                     .is_ok_and(|one| one == upstream)
             }),
+            Kind::Document(_) => self.value() == *other,
         }
     }
 
@@ -136,6 +146,14 @@ impl Kept {
         self.text.hash(&mut hasher);
         format!("\"{}-{:016x}\"", self.revision, hasher.finish())
     }
+}
+
+fn pieces(entity: &Entity) -> u32 {
+    if entity.kind != Kind::Route || entity.value.get("enabled") == Some(&Value::Bool(false)) {
+        return 0;
+    }
+    let also = entity.value.get("also").and_then(Value::as_array);
+    1 + also.map_or(0, |also| also.len() as u32)
 }
 
 /// The keys that a route may match the path with.
@@ -266,9 +284,11 @@ impl State {
             config,
             routes: Entities::default(),
             upstreams: Entities::default(),
+            documents: std::array::from_fn(|_| Entities::default()),
             changed: Changed {
                 routes: epoch,
                 upstreams: epoch,
+                documents: epoch,
             },
             next_age: 0,
             pending: Vec::new(),
@@ -291,6 +311,7 @@ impl State {
         match kind {
             Kind::Route => &self.routes,
             Kind::Upstream => &self.upstreams,
+            Kind::Document(collection) => &self.documents[collection.index()],
         }
     }
 
@@ -298,6 +319,7 @@ impl State {
         match kind {
             Kind::Route => &mut self.routes,
             Kind::Upstream => &mut self.upstreams,
+            Kind::Document(collection) => &mut self.documents[collection.index()],
         }
     }
 }
@@ -307,6 +329,7 @@ impl Changed {
         match kind {
             Kind::Route => self.routes,
             Kind::Upstream => self.upstreams,
+            Kind::Document(_) => self.documents,
         }
     }
 
@@ -314,6 +337,7 @@ impl Changed {
         match kind {
             Kind::Route => self.routes = epoch,
             Kind::Upstream => self.upstreams = epoch,
+            Kind::Document(_) => self.documents = epoch,
         }
     }
 }

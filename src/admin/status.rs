@@ -34,7 +34,7 @@ pub(super) fn cores_answer(core: &Core) -> Answer {
 }
 
 /// The state of each core, gauges and counters.
-fn cores(core: &Core) -> Vec<Value> {
+pub(super) fn cores(core: &Core) -> Vec<Value> {
     let newest = core.epoch();
     let epochs = core.publisher.acknowledged();
     let each = core.counters.iter().zip(&core.cores).zip(epochs);

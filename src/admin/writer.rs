@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::clock::now_ms;
 use super::commit::{Done, Refusal, Write, Writer};
 use super::core::{Core, Message};
+use super::dialect;
 use super::history::Record;
 use super::reload::{self, Reloaded};
 use super::stage::{Stage, Staged};
@@ -226,7 +227,7 @@ impl Task {
             let entities = store.declared(&file, epoch);
             Ok((file, entities))
         });
-        let (file, entities) = match read.await {
+        let (file, mut entities) = match read.await {
             Ok(read) => read,
             Err(error) => {
                 let sentence = error.to_string();
@@ -235,6 +236,9 @@ impl Task {
                 return Err(Refusal::Store(Rc::new(error)));
             }
         };
+        if let Err(error) = dialect::seed(&mut entities, &file.admin) {
+            tracing::warn!(message = "the first admin key stays as it is", %error);
+        }
         let mut reloaded = Reloaded::default();
         let mut next = Next {
             by: vec![by.clone()],
@@ -250,7 +254,7 @@ impl Task {
             reloaded.applied = changed;
             state.pending = reload::needs_restart(&state.config, &file);
             if structural {
-                let write = reload::exchange(by, entities);
+                let write = reload::exchange(by, entities, state.config.store.kind);
                 let mut stage = Stage::over(&state, now_ms());
                 let done = stage.write(&write)?;
                 reloaded.differences = done.differences.clone();

@@ -1,5 +1,6 @@
 //! The native document: everything that one Ringway process is told at start.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -40,6 +41,10 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     /// Which requests go where.
     pub routes: Vec<Route>,
+    /// What the generic API keeps besides: lists of entities by the plural of their kind, such as
+    /// `apikeys`. They are checked when they come over that API.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub entities: BTreeMap<String, Vec<serde_json::Map<String, serde_json::Value>>>,
 }
 
 /// The cores that proxy.
@@ -273,6 +278,21 @@ pub struct Admin {
     pub allowed_hosts: Vec<String>,
     /// The most of each thing that the admin listener takes.
     pub limits: AdminLimits,
+    /// The client id of the first admin key of the generic API (`/apis/`); without it the
+    /// environment variable OTOROSHI_INITIAL_ADMIN_CLIENT_ID says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[^:/ ]{1,256}$"))]
+    #[schemars(extend("x-expect" = "1 to 256 characters without ':', '/' and spaces"))]
+    pub client_id: Option<String>,
+    /// The secret of that key; without it OTOROSHI_INITIAL_ADMIN_CLIENT_SECRET says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<Secret>,
+    /// How the generic API names the kind of an entity in its answers.
+    pub kind_style: KindStyle,
+    /// What the generic API answers to the creation of an entity that is there: 401 as Otoroshi
+    /// does, or 409.
+    #[schemars(extend("enum" = [401, 409]))]
+    pub exists_status: u16,
     /// A file to which one JSON line is added for each attempt to change something.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
@@ -292,10 +312,25 @@ impl Default for Admin {
             keys: Vec::new(),
             allowed_hosts: Vec::new(),
             limits: AdminLimits::default(),
+            client_id: None,
+            client_secret: None,
+            kind_style: KindStyle::default(),
+            exists_status: defaults::exists_status(),
             audit_log: None,
             core: None,
         }
     }
+}
+
+/// How an answer of the generic API names the kind of an entity.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KindStyle {
+    /// As Otoroshi's manual: `routes.proxy.otoroshi.io/v1`.
+    #[default]
+    Doc,
+    /// As Otoroshi's code: `proxy.otoroshi.io/Route`.
+    Code,
 }
 
 /// A key of the admin API.

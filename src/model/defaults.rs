@@ -14,6 +14,7 @@ macro_rules! defaults {
 defaults! {
     admin_address: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     admin_port: u16 = 9180;
+    exists_status: u16 = 401;
     admin_max_body_bytes: u32 = 16_777_216;
     admin_max_connections: u32 = 256;
     admin_requests_per_second: u32 = 2_000;

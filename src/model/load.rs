@@ -154,6 +154,7 @@ fn assemble(value: Value, report: &mut Report) -> (Config, Origin) {
         store: section(&mut parts, "store", report),
         upstreams: list(&mut parts, "upstreams", &mut origin.upstreams, report),
         routes: list(&mut parts, "routes", &mut origin.routes, report),
+        entities: section(&mut parts, "entities", report),
     };
     (config, origin)
 }

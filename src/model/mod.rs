@@ -30,7 +30,9 @@ pub use document::{DEPTH_MAX, DOCUMENT_BYTES_MAX, Format};
 pub use faults::{Fault, Faults};
 pub use ids::name_routes;
 pub use load::{LoadError, Loaded, load, read};
-pub use one::{check_route, check_upstream, no_upstream, parse_json};
+pub use one::{
+    check_route, check_typed_route, check_upstream, no_upstream, parse_json, parse_yaml,
+};
 pub use route::Route;
 pub use schema::schema;
 pub use upstream::Upstream;

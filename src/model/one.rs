@@ -6,9 +6,11 @@ use serde_json::{Value, json};
 
 use super::checks;
 use super::config::Http;
+use super::defaults::MS_MAX;
 use super::document::{self, Format};
 use super::faults::{Fault, Faults, ROOT, Report, nearest, quoted};
-use super::route::Route;
+use super::route::{Condition, Route};
+use super::schema::EXACT_MAX;
 use super::structure;
 use super::upstream::Upstream;
 
@@ -18,6 +20,19 @@ use super::upstream::Upstream;
 /// # Errors
 /// What is wrong with the text; `source` names it.
 pub fn parse_json(text: &str, source: &str) -> Result<Value, Faults> {
+    parse(text, Format::Json, source)
+}
+
+/// Reads `text` as one YAML document within the bounds of a configuration; JSON is YAML too. Keys
+/// without a value are left out, keys that are given twice are a fault.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn parse_yaml(text: &str) -> Result<Value, Faults> {
+    parse(text, Format::Yaml, "body")
+}
+
+fn parse(text: &str, format: Format, source: &str) -> Result<Value, Faults> {
     let fault = |path: &str, line, what: String| Fault {
         path: path.to_owned(),
         line,
@@ -28,7 +43,7 @@ pub fn parse_json(text: &str, source: &str) -> Result<Value, Faults> {
         source: source.to_owned(),
         list,
     };
-    let document = document::parse(text, Format::Json)
+    let document = document::parse(text, format)
         .map_err(|syntax| faults(vec![fault(ROOT, syntax.line, syntax.what)]))?;
     if document.duplicates.is_empty() {
         return Ok(document.value);
@@ -50,6 +65,59 @@ pub fn check_route(value: &Value, http: &Http) -> Result<Route, Faults> {
     check(value, "routes", |route: &Route, report| {
         checks::one_route(route, http, report)
     })
+}
+
+/// Checks a route that is read already. What the schema bounds is looked at by hand first, for the
+/// schema itself costs more than all the rest; it has the last word where that finds something.
+///
+/// # Errors
+/// Every fault of it; their places start at the route.
+pub fn check_typed_route(route: &Route, http: &Http) -> Result<(), Faults> {
+    if !is_within_bounds(route) {
+        let value = serde_json::to_value(route).unwrap_or_default();
+        return check_route(&value, http).map(drop);
+    }
+    let mut report = Report::default();
+    checks::one_route(route, http, &mut report);
+    if report.faults.is_empty() {
+        return Ok(());
+    }
+    Err(Faults {
+        source: "route".to_owned(),
+        list: report.faults,
+    })
+}
+
+/// Whether the schema surely finds nothing; where there is doubt, it is asked.
+fn is_within_bounds(route: &Route) -> bool {
+    let is_name = |id: &String| {
+        (1..=128).contains(&id.len())
+            && id
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    };
+    let times = [
+        route.connect_timeout_ms,
+        route.send_timeout_ms,
+        route.read_timeout_ms,
+        route.total_timeout_ms,
+    ];
+    let is_condition = |one: &Condition| (1..=256).contains(&one.name.len());
+    let conditions = [&route.headers, &route.query];
+    route.id.as_ref().is_none_or(is_name)
+        && times.into_iter().all(|ms| (1..=MS_MAX).contains(&ms))
+        && conditions
+            .into_iter()
+            .all(|list| list.len() <= 32 && list.iter().all(is_condition))
+        && route.also.len() <= 64
+        && route.retry.max_retries <= 10
+        && route.redirect.is_none()
+        && route
+            .respond
+            .as_ref()
+            .is_none_or(|one| one.body.len() <= 1_024 && one.status >= 200)
+        && route.max_response_bytes <= EXACT_MAX
+        && route.max_body_bytes.is_none_or(|most| most <= EXACT_MAX)
 }
 
 /// Checks an upstream.

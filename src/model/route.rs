@@ -19,6 +19,9 @@ pub struct Route {
     #[schemars(regex(pattern = r"^[A-Za-z0-9._-]{1,128}$"))]
     #[schemars(extend("x-expect" = defaults::NAME_EXPECT))]
     pub id: Option<String>,
+    /// Whether it takes requests.
+    #[serde(default = "defaults::yes", skip_serializing_if = "is_yes")]
+    pub enabled: bool,
     /// Looked at first of all: the higher rank wins, whatever else matches.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub rank: i32,
@@ -93,10 +96,90 @@ pub struct Route {
     /// Sending a request again when the first try failed.
     #[serde(default)]
     pub retry: Retry,
+    /// Further hosts and paths that the route is for, each with its own rewriting.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub also: Vec<Also>,
+    /// What other dialects of the admin API say about it, by their names; of no effect here.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extensions: BTreeMap<String, serde_json::Value>,
 }
 
 fn is_zero(rank: &i32) -> bool {
     *rank == 0
+}
+
+fn is_yes(flag: &bool) -> bool {
+    *flag
+}
+
+/// A further host and path of a route. The keys mean what they mean there.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Also {
+    /// As `host` of the route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// As `path_prefix` of the route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_prefix: Option<String>,
+    /// As `path` of the route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// As `path_template` of the route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_template: Option<String>,
+    /// As `path_regex` of the route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_regex: Option<String>,
+    /// As `rewrite_pattern` of the route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rewrite_pattern: Option<String>,
+    /// As `rewrite_replacement` of the route.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub rewrite_replacement: String,
+    /// As `rewrite_template` of the route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rewrite_template: Option<String>,
+}
+
+impl Route {
+    /// The route once for each host and path that it is for, without what has no effect. The first
+    /// has the id of the route; the others have it with `+1`, `+2` and so on, which no declared
+    /// id can be.
+    #[must_use]
+    pub fn each(&self) -> Vec<Self> {
+        let mut first = self.clone();
+        first.also = Vec::new();
+        first.extensions = BTreeMap::new();
+        let mut each = vec![first];
+        for (number, also) in (1..).zip(&self.also) {
+            let Some(mut one) = each.first().cloned() else {
+                break;
+            };
+            one.id = self.id.as_ref().map(|id| Self::further_id(id, number));
+            one.take(also.clone());
+            each.push(one);
+        }
+        each
+    }
+
+    /// The id that a table has for the further host and path `number`, from 1, of a route.
+    #[must_use]
+    pub fn further_id(id: &str, number: usize) -> String {
+        format!("{id}+{number}")
+    }
+
+    fn take(&mut self, also: Also) {
+        self.host = also.host;
+        self.path_prefix = also.path_prefix;
+        self.path = also.path;
+        self.path_template = also.path_template;
+        self.path_regex = also.path_regex;
+        self.rewrite_pattern = also.rewrite_pattern;
+        self.rewrite_replacement = also.rewrite_replacement;
+        self.rewrite_template = also.rewrite_template;
+    }
 }
 
 /// A field or query parameter that a request must have.

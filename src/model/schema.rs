@@ -20,7 +20,7 @@ use super::config::Config;
 pub(crate) const EXPECT: &str = "x-expect";
 
 /// The largest whole number that every JSON tool reads exactly (2^53 - 1, RFC 8259 §6).
-const EXACT_MAX: u64 = 9_007_199_254_740_991;
+pub(super) const EXACT_MAX: u64 = 9_007_199_254_740_991;
 
 /// The JSON Schema (draft 2020-12) of the configuration.
 #[must_use]

@@ -337,12 +337,14 @@ prop_compose! {
         max_response_bytes in 0..1u64 << 53,
         max_body_bytes in prop::option::of(0..1u64 << 53),
         max_retries in 0..=10u8,
+        enabled: bool,
     ) -> Route {
         Route {
-            id, rank, host, path_prefix, path, path_template, path_regex, methods, headers, query,
+            id, enabled, rank, host, path_prefix, path, path_template, path_regex, methods, headers, query,
             upstream, redirect, respond, rewrite_pattern, rewrite_replacement, rewrite_template,
             connect_timeout_ms, send_timeout_ms, read_timeout_ms, total_timeout_ms,
             max_response_bytes, max_body_bytes, retry: Retry { max_retries },
+            also: Vec::new(), extensions: Default::default(),
         }
     }
 }
@@ -383,6 +385,7 @@ prop_compose! {
             connection_pool: ConnectionPool {
                 max_connections, max_idle, idle_timeout_ms, connect_timeout_ms,
             },
+            extensions: Default::default(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Groups of servers that routes forward to. Field names and defaults of seed 001.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -24,6 +25,9 @@ pub struct Upstream {
     /// Connections that each worker keeps.
     #[serde(default)]
     pub connection_pool: ConnectionPool,
+    /// What other dialects of the admin API say about it, by their names; of no effect here.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extensions: BTreeMap<String, serde_json::Value>,
 }
 
 /// One server: `address` and `port`, or `unix`.

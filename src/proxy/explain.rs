@@ -34,7 +34,9 @@ pub fn explain(
     url: &str,
     fields: &[String],
 ) -> Result<Explanation, crate::table::CompileError> {
-    let table = Table::compile(&config.routes, &config.upstreams)?;
+    let enabled = config.routes.iter().filter(|route| route.enabled);
+    let routes: Vec<_> = enabled.flat_map(crate::model::Route::each).collect();
+    let table = Table::compile(&routes, &config.upstreams)?;
     let settings = Settings::of(config);
     let host = url
         .split("://")

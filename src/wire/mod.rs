@@ -11,5 +11,6 @@ pub mod chunk;
 pub mod compose;
 pub mod field;
 pub mod head;
+pub mod ndjson;
 pub mod path;
 pub mod trailer;

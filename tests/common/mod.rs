@@ -7,6 +7,7 @@
 #![allow(clippy::needless_pass_by_ref_mut, clippy::wrong_self_convention)]
 
 pub mod admin;
+pub mod apis;
 mod client;
 mod drivers;
 mod message;
@@ -18,6 +19,7 @@ mod ringway;
 use std::time::Duration;
 
 pub use admin::{ADMIN, AdminClient};
+pub use apis::{APIS, ApisClient};
 pub use client::{RawClient, closes, exchange};
 pub use drivers::{Driver, on_both_drivers};
 pub use message::{Framing, Message, Reader, show};

@@ -99,7 +99,7 @@ async fn list(core: &Core, request: &Request, kind: Kind) -> Result<Answer, Prob
                 }
                 (Kind::Upstream, _, Some(name)) if !name.is_empty() => Target::Id(name.to_owned()),
                 (Kind::Route, ..) => return Err(Problem::new(400, "?prefix= required")),
-                (Kind::Upstream, ..) => return Err(Problem::new(400, "?name= required")),
+                _ => return Err(Problem::new(400, "?name= required")),
             };
             remove(core, request, kind, target).await
         }
@@ -149,6 +149,7 @@ fn all(core: &Core, request: &Request, kind: Kind) -> Answer {
     let list = match kind {
         Kind::Route => "routes",
         Kind::Upstream => "upstreams",
+        Kind::Document(_) => "entities",
     };
     let entities = state.of_kind(kind).iter().cloned().collect();
     let list = Payload::list(list, entities);

@@ -1,7 +1,7 @@
 //! The configuration document as a person wrote it, edited element by element.
 //!
-//! All keys and their order stay; only the elements of `routes` and `upstreams` that change do. A
-//! copy shares its elements, so that a change can be made aside and thrown away.
+//! All keys and their order stay; only the elements that change do: of `routes`, of `upstreams`
+//! and of the lists under `entities`. A copy shares its elements, so that a change can be made aside and thrown away.
 
 use std::collections::HashMap;
 use std::fs;
@@ -12,7 +12,7 @@ use serde::de::Deserialize as _;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::{Map, Value};
 
-use crate::admin::entity::{Entity, EntityChange, Kind};
+use crate::admin::entity::{DOCUMENTS, Entity, EntityChange, Kind};
 use crate::model::{self, Config, DOCUMENT_BYTES_MAX, Format, parse_document};
 
 /// Text up to this long stays on its line in YAML; folded, a long pattern could not be read.
@@ -24,8 +24,8 @@ pub(super) struct Document {
     format: Format,
     /// All keys; in place of the lists there is nothing.
     keys: Arc<Map<String, Value>>,
-    upstreams: Vec<Arc<Element>>,
-    routes: Vec<Arc<Element>>,
+    /// In the order of [`Kind::ALL`].
+    lists: [Vec<Arc<Element>>; Kind::ALL.len()],
 }
 
 /// An element of a list.
@@ -67,17 +67,16 @@ impl Document {
         };
         let upstreams = take(Kind::Upstream)?;
         let routes = take(Kind::Route)?;
+        let mut lists = documents(&mut keys, config)?;
+        let name = |upstream: &model::Upstream| upstream.name.clone();
+        lists[Kind::Upstream.place()] = named(upstreams, &config.upstreams, name)?;
+        let id = |route: &model::Route| route.id.clone().unwrap_or_else(|| route.derived_id());
+        lists[Kind::Route.place()] = named(routes, &config.routes, id)?;
+        let keys = Arc::new(keys);
         Some(Self {
             format,
-            keys: Arc::new(keys),
-            upstreams: named(
-                upstreams,
-                &config.upstreams,
-                |upstream: &model::Upstream| upstream.name.clone(),
-            )?,
-            routes: named(routes, &config.routes, |route: &model::Route| {
-                route.id.clone().unwrap_or_else(|| route.derived_id())
-            })?,
+            keys,
+            lists,
         })
     }
 
@@ -91,10 +90,7 @@ impl Document {
 
     /// Takes over the ages that `old` knows, as far as the order of the elements allows.
     pub(super) fn keep_ages(&mut self, old: &Self) {
-        for (list, old) in [
-            (&mut self.upstreams, &old.upstreams),
-            (&mut self.routes, &old.routes),
-        ] {
+        for (list, old) in self.lists.iter_mut().zip(&old.lists) {
             let known: HashMap<&str, u64> = old
                 .iter()
                 .map(|element| (element.id.as_str(), element.age))
@@ -115,13 +111,15 @@ impl Document {
         let mut changed = false;
         for kind in Kind::ALL {
             let of_kind = changes.iter().filter(|change| kind_of(change) == kind);
-            let list = match kind {
-                Kind::Route => &mut next.routes,
-                Kind::Upstream => &mut next.upstreams,
-            };
+            let list = &mut next.lists[kind.place()];
             changed |= change_list(kind, list, of_kind);
-            if !list.is_empty() && !next.keys.contains_key(kind.list()) {
-                Arc::make_mut(&mut next.keys).insert(kind.list().to_owned(), Value::Null);
+            let key = if kind.is_document() {
+                DOCUMENTS
+            } else {
+                kind.list()
+            };
+            if !list.is_empty() && !next.keys.contains_key(key) {
+                Arc::make_mut(&mut next.keys).insert(key.to_owned(), Value::Null);
             }
         }
         changed.then_some(next)
@@ -159,22 +157,84 @@ impl Document {
         read.as_object().is_some_and(|read| {
             read.keys().eq(self.keys.keys())
                 && read.iter().all(|(key, value)| match list_kind(key) {
-                    Some(kind) => value.as_array().is_some_and(|values| {
-                        values
-                            .iter()
-                            .eq(self.list(kind).iter().map(|element| &element.value))
-                    }),
+                    Some(kind) => self.is_list(kind, value),
+                    None if key == DOCUMENTS => self.is_documents(value),
                     None => self.keys.get(key) == Some(value),
                 })
         })
     }
 
-    fn list(&self, kind: Kind) -> &[Arc<Element>] {
-        match kind {
-            Kind::Route => &self.routes,
-            Kind::Upstream => &self.upstreams,
-        }
+    fn is_list(&self, kind: Kind, read: &Value) -> bool {
+        let own = self.list(kind).iter().map(|element| &element.value);
+        read.as_array().is_some_and(|values| values.iter().eq(own))
     }
+
+    fn is_documents(&self, read: &Value) -> bool {
+        let lists: Vec<Kind> = self.documents().collect();
+        let unknown = self.unknown();
+        read.as_object().is_some_and(|read| {
+            read.len() == lists.len() + unknown.map_or(0, Map::len)
+                && read.iter().all(|(key, value)| match Kind::of_list(key) {
+                    Some(kind) => lists.contains(&kind) && self.is_list(kind, value),
+                    None => unknown.and_then(|unknown| unknown.get(key)) == Some(value),
+                })
+        })
+    }
+
+    fn list(&self, kind: Kind) -> &[Arc<Element>] {
+        &self.lists[kind.place()]
+    }
+
+    /// The kinds of documents that there are some of.
+    fn documents(&self) -> impl Iterator<Item = Kind> {
+        let all = Kind::ALL.into_iter();
+        all.filter(|kind| kind.is_document() && !self.list(*kind).is_empty())
+    }
+
+    /// Lists of documents that nothing is known about.
+    fn unknown(&self) -> Option<&Map<String, Value>> {
+        self.keys.get(DOCUMENTS).and_then(Value::as_object)
+    }
+}
+
+/// The lists under `entities`; those that are not known stay there.
+fn documents(
+    keys: &mut Map<String, Value>,
+    config: &Config,
+) -> Option<[Vec<Arc<Element>>; Kind::ALL.len()]> {
+    let mut lists = std::array::from_fn(|_| Vec::new());
+    let unread = match keys.get_mut(DOCUMENTS) {
+        None => return Some(lists),
+        Some(Value::Object(unread)) => unread,
+        Some(_) => return None,
+    };
+    let mut unknown = Map::new();
+    for (list, values) in std::mem::take(unread) {
+        let Some(kind) = Kind::of_list(&list) else {
+            unknown.insert(list, values);
+            continue;
+        };
+        let Value::Array(values) = values else {
+            return None;
+        };
+        if config.entities.get(&list).map(Vec::len) != Some(values.len()) {
+            return None;
+        }
+        let element = |(age, value): (u64, Value)| {
+            let id = value.get(kind.id_key()).and_then(Value::as_str);
+            let id = id.map_or_else(|| age.to_string(), str::to_owned);
+            let settled = would_be_named(kind, &value, &id);
+            Arc::new(Element {
+                id,
+                age,
+                settled,
+                value,
+            })
+        };
+        lists[kind.place()] = (0..).zip(values).map(element).collect();
+    }
+    *unread = unknown;
+    Some(lists)
 }
 
 impl Serialize for Document {
@@ -183,8 +243,26 @@ impl Serialize for Document {
         for (key, value) in self.keys.iter() {
             match list_kind(key) {
                 Some(kind) => map.serialize_entry(key, &Values(self.list(kind)))?,
+                None if key == DOCUMENTS => map.serialize_entry(key, &Documents(self))?,
                 None => map.serialize_entry(key, value)?,
             }
+        }
+        map.end()
+    }
+}
+
+/// The lists of documents.
+struct Documents<'a>(&'a Document);
+
+impl Serialize for Documents<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(document) = self;
+        let mut map = serializer.serialize_map(None)?;
+        for kind in document.documents() {
+            map.serialize_entry(kind.list(), &Values(document.list(kind)))?;
+        }
+        for (key, value) in document.unknown().into_iter().flatten() {
+            map.serialize_entry(key, value)?;
         }
         map.end()
     }
@@ -208,7 +286,7 @@ pub(super) fn format_of(path: &Path) -> Format {
 }
 
 fn list_kind(key: &str) -> Option<Kind> {
-    Kind::ALL.into_iter().find(|kind| kind.list() == key)
+    Kind::TRAFFIC.into_iter().find(|kind| kind.list() == key)
 }
 
 fn kind_of(change: &EntityChange) -> Kind {
@@ -366,6 +444,8 @@ fn pin(kind: Kind, element: &mut Arc<Element>) {
 fn would_be_named(kind: Kind, value: &Value, id: &str) -> bool {
     match kind {
         Kind::Route => model::Route::deserialize(value).is_ok_and(|read| read.would_be_named(id)),
-        Kind::Upstream => value.get(kind.id_key()).and_then(Value::as_str) == Some(id),
+        Kind::Upstream | Kind::Document(_) => {
+            value.get(kind.id_key()).and_then(Value::as_str) == Some(id)
+        }
     }
 }

@@ -126,7 +126,20 @@ fn entities(document: Option<&Document>, config: &Config, epoch: u64) -> Vec<Ent
             .unwrap_or_else(|| model::Route::derived_id(route));
         entity(Kind::Route, &id, age, value_of(route))
     });
-    upstreams.chain(routes).collect()
+    let documents = config.entities.iter().flat_map(|(list, values)| {
+        let kind = Kind::of_list(list);
+        let each = kind.map(|kind| {
+            (0..)
+                .zip(values)
+                .map(move |(age, value)| (kind, age, value))
+        });
+        each.into_iter().flatten()
+    });
+    let documents = documents.filter_map(|(kind, age, value)| {
+        let id = value.get(kind.id_key())?.as_str()?;
+        Some(entity(kind, id, age, Value::Object(value.clone())))
+    });
+    upstreams.chain(routes).chain(documents).collect()
 }
 
 fn value_of(declared: &impl serde::Serialize) -> Value {

@@ -32,6 +32,22 @@ pub(super) fn check(route: &Route, http: &Http, place: &str, report: &mut Report
     conditions(&route.headers, &at_key(place, "headers"), true, report);
     conditions(&route.query, &at_key(place, "query"), false, report);
     action::check(route, rules, captures.as_deref(), place, report);
+    if !route.also.is_empty() && report.faults.is_empty() {
+        further(route, http, place, report);
+    }
+}
+
+/// Checks each further host and path as a route of its own.
+fn further(route: &Route, http: &Http, place: &str, report: &mut Report) {
+    let list = at_key(place, "also");
+    for (index, one) in route.each().iter().skip(1).enumerate() {
+        // Its id is made of that of the route, which has been checked.
+        let one = Route {
+            id: None,
+            ..one.clone()
+        };
+        check(&one, http, &at_index(&list, index), report);
+    }
 }
 
 /// Checks that the upstream of `route` is one of `names`.
@@ -102,6 +118,7 @@ pub(super) fn matcher_key(route: &Route) -> String {
             methods,
             sorted(&route.headers, true),
             sorted(&route.query, false),
+            &route.also,
         )
     )
 }

@@ -1,0 +1,459 @@
+//! Bulk: many entities in one request, a line each, answered line by line in the same order.
+//!
+//! Lines are read as they come and written in batches, each one commit and one epoch. While one
+//! batch is on its way the next gathers, up to a bound; an answer that is not taken stops the
+//! reading. What has no answer when the client goes away is not begun any more.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, header};
+use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
+
+use super::Call;
+use super::access::{Flag, Rights};
+use super::act::{EntityWrite, Outcome, Step};
+use super::body::{self, Content};
+use super::catalogue::{self, Resource};
+use super::fault::Fault;
+use super::media::BodyType;
+use super::patch::Patch;
+use crate::admin::commit::{Act, Action, Done, Operation, Refusal, Write, Writer};
+use crate::admin::condition::Conditions;
+use crate::admin::core::Core;
+use crate::admin::payload::Payload;
+use crate::admin::request::{self, Answer, Request, read_body};
+use crate::admin::stage::Stage;
+use crate::wire::ndjson::Splitter;
+
+/// Bytes of a line.
+const LINE_BYTES_MAX: usize = 1024 * 1024;
+/// Lines of a batch.
+const BATCH_LINES_MAX: usize = 1_024;
+/// Bytes of a batch; a line more may come on top.
+const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Batches under way at one time, at the most.
+const GROUP_MAX: u64 = 9;
+/// How long a client may send nothing.
+const QUIET_MAX: Duration = Duration::from_secs(60);
+/// Pieces of the answer that wait to be taken.
+const ANSWERS_WAITING_MAX: usize = 2;
+
+/// Answers a request with lines; what is wrong with the whole of it is said at once.
+pub(in crate::admin) async fn answer(core: &Rc<Core>, request: &Request, body: Incoming) -> Answer {
+    match begin(core, request, body).await {
+        Ok(answer) => answer,
+        Err(fault) => {
+            let style = Call::of(core, request).style(false);
+            let style = style.unwrap_or_else(|_| super::Style::plain());
+            super::answer::fault(&fault, &style)
+        }
+    }
+}
+
+async fn begin(core: &Rc<Core>, request: &Request, body: Incoming) -> Result<Answer, Fault> {
+    let call = Call::of(core, request);
+    let field = request
+        .fields
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    if field.and_then(BodyType::read) != Some(BodyType::Ndjson) {
+        return Err(Fault::bad_content_type());
+    }
+    let segments: Vec<&str> = request.path().split('/').collect();
+    let resource = match segments.as_slice() {
+        ["", "apis", group, version, entity, "_bulk"] => catalogue::find(group, version, entity),
+        _ => None,
+    };
+    let resource = resource.ok_or_else(|| Fault::not_found("resource not found"))?;
+    let (verb, flag) = match request.method {
+        Method::POST => (Verb::Create, Flag::CanCreate),
+        Method::PUT => (Verb::Update, Flag::CanUpdate),
+        Method::PATCH => (Verb::Patch, Flag::CanUpdate),
+        Method::DELETE => (Verb::Delete, Flag::CanDelete),
+        _ => return Err(Fault::method_not_allowed()),
+    };
+    call.allow(resource, Flag::CanBulk)?;
+    call.allow(resource, flag)?;
+    let wishes = request.wishes()?;
+    let group = request.number("_group")?.unwrap_or(1).clamp(1, GROUP_MAX);
+    let action = Action::of(verb.word(), &resource.audit_name(false));
+    let stream = Stream {
+        core: core.clone(),
+        resource,
+        verb,
+        rights: call.rights.clone(),
+        by: Writer {
+            action: Some(action),
+            ..request.writer()
+        },
+        wait: wishes.wait,
+        dry_run: wishes.dry_run,
+        force: wishes.force,
+    };
+    let (answers, payload) = mpsc::channel(ANSWERS_WAITING_MAX);
+    if request.flag("atomic")? {
+        let most = core.state.borrow().config.admin.limits.max_body_bytes as usize;
+        let body = read_body(body, most).await?;
+        tokio::task::spawn_local(stream.atomic(body, answers));
+    } else {
+        tokio::task::spawn_local(stream.run(body, group as usize, answers));
+    }
+    let mut answer = request::answer(200, "application/x-ndjson", Payload::Stream(payload));
+    super::answer::add_fields(&mut answer, &call, Some(resource), "-1");
+    Ok(answer)
+}
+
+/// What is done with each line.
+#[derive(Clone, Copy, Debug)]
+enum Verb {
+    Create,
+    Delete,
+    Patch,
+    Update,
+}
+
+/// A request under way.
+struct Stream {
+    core: Rc<Core>,
+    resource: &'static Resource,
+    verb: Verb,
+    rights: Rc<Rights>,
+    by: Writer,
+    wait: Duration,
+    dry_run: bool,
+    force: bool,
+}
+
+/// A line to be done: its number, and its text unless it was too long.
+type Line = (u64, Option<Box<[u8]>>);
+
+/// What became of a line.
+type LineResult = (u64, Result<Outcome, (Fault, Option<Value>)>);
+
+/// A batch under way; the permit is given back when its answer has been taken.
+type Pending = (JoinHandle<Bytes>, OwnedSemaphorePermit);
+
+impl Stream {
+    /// Reads until the end, or until the client is gone.
+    async fn run(self, mut body: Incoming, group: usize, answers: mpsc::Sender<Bytes>) {
+        let this = Rc::new(self);
+        let permits = Arc::new(Semaphore::new(group));
+        let (pending, batches) = mpsc::channel::<Pending>(group);
+        tokio::task::spawn_local(pass_on(batches, answers.clone()));
+        let mut splitter = Splitter::new(LINE_BYTES_MAX);
+        let mut batch = Batch::default();
+        let mut ended = false;
+        loop {
+            while !batch.is_full()
+                && let Some(line) = splitter.next_line()
+            {
+                batch.add(line.number, line.text);
+            }
+            if ended && batch.lines.is_empty() {
+                return;
+            }
+            tokio::select! {
+                biased;
+                () = answers.closed() => return,
+                permit = permits.clone().acquire_owned(), if !batch.lines.is_empty() => {
+                    let Ok(permit) = permit else { return };
+                    let lines = std::mem::take(&mut batch).lines;
+                    let done = tokio::task::spawn_local(this.clone().commit(lines, false));
+                    if pending.send((done, permit)).await.is_err() {
+                        return;
+                    }
+                }
+                piece = next_piece(&mut body), if !ended && !batch.is_full() => match piece {
+                    Ok(Some(piece)) => splitter.push(&piece),
+                    Ok(None) => {
+                        ended = true;
+                        if let Some(line) = splitter.finish() {
+                            batch.add(line.number, line.text);
+                        }
+                    }
+                    // Broken off: what has no answer yet is not done.
+                    Err(()) => return,
+                },
+            }
+        }
+    }
+
+    /// All lines or none, in one epoch.
+    async fn atomic(self, body: Bytes, answers: mpsc::Sender<Bytes>) {
+        let mut splitter = Splitter::new(LINE_BYTES_MAX);
+        let mut lines: Vec<Line> = Vec::new();
+        splitter.push(&body);
+        while let Some(line) = splitter.next_line() {
+            lines.push((line.number, line.text.map(Into::into)));
+        }
+        if let Some(line) = splitter.finish() {
+            lines.push((line.number, line.text.map(Into::into)));
+        }
+        let text = Rc::new(self).commit(lines, true).await;
+        let _ = answers.send(text).await;
+    }
+
+    /// Commits a batch and says what became of its lines once they are in force.
+    async fn commit(self: Rc<Self>, lines: Vec<Line>, atomic: bool) -> Bytes {
+        let results = Rc::new(RefCell::new(Vec::new()));
+        let numbers: Vec<u64> = lines.iter().map(|(number, _)| *number).collect();
+        let act = BatchWrite {
+            stream: self.clone(),
+            lines,
+            atomic,
+            results: results.clone(),
+        };
+        let write = Write {
+            by: self.by.clone(),
+            operation: Operation::Dialect(Box::new(act)),
+            conditions: Conditions::default(),
+            dry_run: self.dry_run,
+            force: self.force,
+        };
+        let committed = self.core.commit(write).await;
+        let mut results: Vec<LineResult> = results.take();
+        match committed {
+            Ok(done) => {
+                if !self.dry_run {
+                    self.core.in_force.wait(done.epoch, self.wait).await;
+                }
+                if let Some(audit) = &self.core.audit {
+                    audit
+                        .note(&self.by, 200, done.epoch, &done.differences)
+                        .await;
+                }
+            }
+            Err(refusal) => {
+                // Of an atomic batch the lines at fault have said so already.
+                if results.is_empty() || !atomic {
+                    let fault = Fault::from(refusal);
+                    results = numbers
+                        .iter()
+                        .map(|line| (*line, Err((fault.clone(), None))))
+                        .collect();
+                }
+            }
+        }
+        let mut text = Vec::with_capacity(results.len() * 96);
+        for (line, result) in &results {
+            let shown = self.show(*line, result);
+            let _ = serde_json::to_writer(&mut text, &shown);
+            text.push(b'\n');
+        }
+        text.into()
+    }
+
+    fn show(&self, line: u64, result: &Result<Outcome, (Fault, Option<Value>)>) -> Value {
+        match result {
+            Ok(outcome) => {
+                let (status, word) = self.verb.success();
+                json!({
+                    "status": status, word: true, "id": &*outcome.id,
+                    "id_field": self.resource.id_key,
+                })
+            }
+            Err((fault, entity)) => {
+                let mut shown = json!({
+                    "status": fault.status,
+                    "error": fault.error,
+                    "error_description": fault.description,
+                    "line": line,
+                });
+                if let Some(entity) = entity {
+                    shown["entity"] = entity.clone();
+                }
+                shown
+            }
+        }
+    }
+
+    /// What a line asks for.
+    fn step(&self, text: Option<&[u8]>) -> Result<Step, Fault> {
+        let text = text.ok_or_else(|| {
+            Fault::bad_request(format!("the line has more than {LINE_BYTES_MAX} bytes"))
+        })?;
+        let mut value = body::entity(text)?;
+        if let Verb::Create = self.verb {
+            return Ok(Step::Create(Content::Entity(value)));
+        }
+        let key = self.resource.id_key;
+        let id = value.get(key).or_else(|| value.get("id"));
+        let id = id
+            .and_then(Value::as_str)
+            .filter(|id| !id.is_empty())
+            .ok_or_else(|| Fault::bad_request(format!("the line has no {key}")))?
+            .to_owned();
+        Ok(match self.verb {
+            Verb::Delete => Step::Delete(id),
+            Verb::Patch => {
+                let patch = value.get_mut("patch").map(Value::take).unwrap_or_default();
+                Step::Patch(id, Patch::operations(patch).map_err(Fault::bad_request)?)
+            }
+            Verb::Create | Verb::Update => Step::Replace(id, Content::Entity(value)),
+        })
+    }
+}
+
+/// A batch of lines as one write.
+struct BatchWrite {
+    stream: Rc<Stream>,
+    lines: Vec<Line>,
+    atomic: bool,
+    results: Rc<RefCell<Vec<LineResult>>>,
+}
+
+impl std::fmt::Debug for BatchWrite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BatchWrite")
+            .field("lines", &self.lines.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Act for BatchWrite {
+    fn act(&self, stage: &mut Stage<'_>) -> Result<Done, Refusal> {
+        let mut all = Done {
+            epoch: stage.epoch,
+            differences: Vec::new(),
+            subject: None,
+        };
+        let mut results = Vec::with_capacity(self.lines.len());
+        let mut failed = false;
+        for (number, text) in &self.lines {
+            let result = self.line(stage, text.as_deref()).map(|(outcome, done)| {
+                all.differences.extend(done.differences);
+                outcome
+            });
+            failed |= result.is_err();
+            results.push((*number, result));
+        }
+        if self.atomic && failed {
+            let undone = Fault {
+                status: 400,
+                error: "not_applied",
+                description: json!("another line failed, and all were to be done or none"),
+            };
+            for (_, result) in results.iter_mut().filter(|(_, result)| result.is_ok()) {
+                *result = Err((undone.clone(), None));
+            }
+            *self.results.borrow_mut() = results;
+            return Err(undone.into());
+        }
+        *self.results.borrow_mut() = results;
+        Ok(all)
+    }
+}
+
+impl BatchWrite {
+    /// One line, the whole of it or nothing.
+    fn line(
+        &self,
+        stage: &mut Stage<'_>,
+        text: Option<&[u8]>,
+    ) -> Result<(Outcome, Done), (Fault, Option<Value>)> {
+        // What a line says is shown where it fails, if it says anything.
+        let entity = || serde_json::from_slice(text?).ok();
+        let step = self.stream.step(text).map_err(|fault| (fault, entity()))?;
+        let act = EntityWrite {
+            resource: self.stream.resource,
+            rights: self.stream.rights.clone(),
+            step: RefCell::default(),
+            conditions: Conditions::default(),
+            exists_status: EXISTS,
+            shows: false,
+            outcome: Rc::default(),
+        };
+        let mark = stage.mark();
+        act.perform(stage, step).map_err(|refusal| {
+            stage.roll_back(mark);
+            (self.stream.verb.word_for(refusal.into()), entity())
+        })
+    }
+}
+
+/// Tells an entity that is there already from every other fault.
+const EXISTS: u16 = 409;
+
+impl Verb {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Create => "BULK_CREATE",
+            Self::Update => "BULK_UPDATE",
+            Self::Patch => "BULK_PATCH",
+            Self::Delete => "BULK_DELETED",
+        }
+    }
+
+    fn success(self) -> (u16, &'static str) {
+        match self {
+            Self::Create => (201, "created"),
+            Self::Update | Self::Patch => (200, "updated"),
+            Self::Delete => (200, "deleted"),
+        }
+    }
+
+    /// A fault in the words that lines have for it.
+    fn word_for(self, fault: Fault) -> Fault {
+        let (status, description) = match (self, fault.status) {
+            (Self::Create, EXISTS) if fault.error == "conflict" => {
+                (400, json!("entity already exists"))
+            }
+            (Self::Patch, 404) => (400, json!({"error": "entity not found"})),
+            (_, 404) => (404, json!("entity does not exists")),
+            _ => return fault,
+        };
+        Fault {
+            status,
+            error: "bad_entity",
+            description,
+        }
+    }
+}
+
+/// Lines that gather.
+#[derive(Default)]
+struct Batch {
+    lines: Vec<Line>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn add(&mut self, number: u64, text: Option<&[u8]>) {
+        self.bytes += text.map_or(0, <[u8]>::len);
+        self.lines.push((number, text.map(Into::into)));
+    }
+
+    fn is_full(&self) -> bool {
+        self.lines.len() >= BATCH_LINES_MAX || self.bytes >= BATCH_BYTES_MAX
+    }
+}
+
+/// The next bytes; none at the end, an error if there will be no end.
+async fn next_piece(body: &mut Incoming) -> Result<Option<Bytes>, ()> {
+    let frame = tokio::time::timeout(QUIET_MAX, body.frame())
+        .await
+        .map_err(|_| ())?;
+    match frame {
+        None => Ok(None),
+        Some(Ok(frame)) => Ok(Some(frame.into_data().unwrap_or_default())),
+        Some(Err(_)) => Err(()),
+    }
+}
+
+/// Hands the answers of the batches on in their order.
+async fn pass_on(mut batches: mpsc::Receiver<Pending>, answers: mpsc::Sender<Bytes>) {
+    while let Some((batch, permit)) = batches.recv().await {
+        let Ok(text) = batch.await else { return };
+        if answers.send(text).await.is_err() {
+            return;
+        }
+        drop(permit);
+    }
+}

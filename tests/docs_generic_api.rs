@@ -1,0 +1,71 @@
+//! The examples of docs/admin-api.md about the generic API do what stands there.
+
+mod common;
+
+use std::process::Command;
+
+use common::apis::{ID, SECRET};
+use common::{APIS, Driver, Ringway};
+use serde_json::Value;
+
+/// A command, and what it prints: a kind of text, and the text.
+struct Example {
+    command: String,
+    printed: Option<(String, String)>,
+}
+
+fn examples() -> Vec<Example> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/admin-api.md");
+    let text = std::fs::read_to_string(path).expect("the page");
+    let (_, part) = text.split_once("\n## The generic API\n").expect("the part");
+    let part = part.split("\n## ").next().expect("its end");
+    let mut examples: Vec<Example> = Vec::new();
+    for (index, block) in part.split("\n```").enumerate() {
+        if index % 2 == 0 {
+            continue;
+        }
+        let (kind, text) = block.split_once('\n').expect("a block has a kind");
+        match kind {
+            "sh" => examples.push(Example {
+                command: text.to_owned(),
+                printed: None,
+            }),
+            "json" | "text" => {
+                let last = examples
+                    .last_mut()
+                    .expect("a command before what it prints");
+                last.printed = Some((kind.to_owned(), text.trim().to_owned()));
+            }
+            _ => {}
+        }
+    }
+    examples
+}
+
+#[test]
+fn every_example_prints_what_stands_below_it() {
+    let ringway = Ringway::start(APIS, Driver::Epoll);
+    let examples = examples();
+    assert!(examples.len() >= 8);
+    for Example { command, printed } in examples {
+        let output = Command::new("sh")
+            .args(["-c", &command])
+            .env("ADMIN", ringway.admin_address().to_string())
+            .env("ID", ID)
+            .env("SECRET", SECRET)
+            .output()
+            .expect("a shell");
+        let output = String::from_utf8(output.stdout).expect("text");
+        let (kind, expected) = printed.expect("each example shows what it prints");
+        if kind == "json" {
+            let json = |text: &str| -> Value {
+                serde_json::from_str(text)
+                    .unwrap_or_else(|error| panic!("{error}: {text}: {command}"))
+            };
+            assert_eq!(json(&output), json(&expected), "{command}");
+        } else {
+            assert_eq!(output.trim(), expected, "{command}");
+        }
+    }
+    ringway.finish();
+}
