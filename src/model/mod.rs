@@ -7,11 +7,13 @@
 
 #![forbid(unsafe_code)]
 
+mod balance;
 pub mod checks;
 pub mod config;
 pub mod defaults;
 mod document;
 pub mod faults;
+mod health;
 mod ids;
 mod lines;
 pub mod listener;

@@ -146,18 +146,45 @@ pub struct Respond {
 }
 
 /// Sending a request again when the first try failed.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retry {
-    /// How often, at the most; only where the first try can have had no effect.
+    /// How often, at the most; never where the first try may have had an effect.
     #[schemars(range(max = 10))]
     pub max_retries: u8,
+    /// After which failures.
+    pub on: Vec<RetryOn>,
+    /// The statuses that `status` stands for: 500 to 511, 520 to 530, 408, 425 or 429.
+    #[schemars(length(max = 32), inner(range(min = 408, max = 530)))]
+    pub statuses: Vec<u16>,
+    /// How long each try may take until its response begins; without it only the timeouts of the
+    /// route count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = defaults::MS_MAX))]
+    pub per_try_timeout_ms: Option<u64>,
+}
+
+/// A failure after which a request may be sent again.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryOn {
+    /// The connection could not be opened: nothing was sent, so any request may be repeated.
+    Connect,
+    /// The connection ended before an answer began; idempotent requests only.
+    Closed,
+    /// No answer in time; GET, HEAD, OPTIONS and QUERY only.
+    Timeout,
+    /// One of `statuses`, if another server is up; GET, HEAD, OPTIONS and QUERY only.
+    Status,
 }
 
 impl Default for Retry {
     fn default() -> Self {
         Self {
             max_retries: defaults::max_retries(),
+            on: vec![RetryOn::Connect, RetryOn::Closed, RetryOn::Status],
+            statuses: vec![502, 503, 504],
+            per_try_timeout_ms: None,
         }
     }
 }

@@ -146,12 +146,20 @@ fn forwarded(
     }
     .compose(&mut path, &mut composed);
     let servers = upstream.map_or_else(String::new, |upstream| {
-        let servers: Vec<&str> = upstream
+        let servers: Vec<String> = upstream
             .servers
             .iter()
-            .map(|server| &*server.name)
+            .map(|server| match (server.drain, server.backup) {
+                (true, _) => format!("{} (draining)", server.name),
+                (_, true) => format!("{} (backup)", server.name),
+                _ => server.name.to_string(),
+            })
             .collect();
-        format!("{:?} among {}", upstream.balancer, servers.join(", "))
+        format!(
+            "{}, among {}",
+            upstream.spread.describe(),
+            servers.join(", ")
+        )
     });
     Explanation {
         verdicts: Vec::new(),

@@ -6,20 +6,22 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use super::accept::Connection;
-use super::answer::{self, After, Answer, Exchange, Failure};
+use super::affinity::Affinity;
+use super::answer::{self, After, Answer, Answered, Exchange};
 use super::body::{BodyFault, Outgoing, Pump, Reframe, put_behind};
 use super::connect::{Connected, connect};
 use super::core::{Core, EXCHANGE_BUFFER};
+use super::failure::Failure;
 use super::fault::Fault;
 use super::local;
-use super::pick::pick;
-use super::pool::Pool;
+use super::pick::{Picked, Tried, acquire};
+use super::pool::{Link, Pool};
 use super::record::Entry;
 use super::serve::is_modern;
 use super::tunnel;
 use crate::epoch::Settings;
 use crate::net::{Buffer, Lease};
-use crate::table::{Forward, RouteTimeouts};
+use crate::table::{Forward, Retries, RouteTimeouts};
 use crate::wire::head::{Body, Request};
 
 /// A request that is to be passed on: all that is needed of it and of its route.
@@ -36,14 +38,18 @@ pub(super) struct Plan {
     upload: Option<Reframe>,
     /// Whether that is all of the request.
     is_whole: bool,
-    max_retries: u8,
+    pub(super) retries: Retries,
     /// Sending it twice means the same as once.
     idempotent: bool,
+    /// It changes nothing at the server (RFC 9110 §9.2.1).
+    safe: bool,
     pub(super) to_head: bool,
     pub(super) modern: bool,
     pub(super) persistent: bool,
     pub(super) upgrade: bool,
     pub(super) max_interim: u8,
+    /// What of the request decides which server it gets.
+    pub(super) affinity: Affinity,
 }
 
 impl Plan {
@@ -75,14 +81,67 @@ impl Plan {
             upload: (head.body != Body::None)
                 .then(|| Reframe::new(head.body, outgoing, most, settings.head.bytes)),
             is_whole: head.body == Body::None,
-            max_retries: to.max_retries,
+            retries: to.retries,
             idempotent: head.is_idempotent(),
+            safe: matches!(head.method, "GET" | "HEAD" | "OPTIONS" | "QUERY"),
             to_head: head.method == "HEAD",
             modern: is_modern(head.version),
             persistent: head.is_persistent(),
             upgrade,
             max_interim: settings.limits.max_interim_responses,
+            affinity: Affinity::default(),
         }
+    }
+
+    /// How long one try may take until its response begins.
+    fn per_try_ms(&self) -> u32 {
+        match self.retries.per_try_ms {
+            0 => u32::MAX,
+            ms => ms,
+        }
+    }
+
+    /// The tick at which the response to a try that begins now must have begun.
+    fn head_by(&self, core: &Core, total: u64) -> u64 {
+        total.min(core.deadlines.after(u64::from(self.retries.per_try_ms)))
+    }
+
+    /// What a failure after the connection means for the server and for another try.
+    fn judge(
+        &self,
+        mut failure: Failure,
+        picked: &Picked,
+        repeatable: bool,
+        reused: bool,
+        now: u64,
+    ) -> Failure {
+        let closed = failure.fault == Fault::Closed;
+        failure.repeatable &= repeatable && (!closed || self.retries.on_closed || reused);
+        failure.stale = reused && failure.repeatable && closed;
+        if !failure.stale {
+            picked.busy.failed(failure.fault, now);
+        }
+        failure.at(picked.index)
+    }
+
+    /// What becomes of both connections after an exchange that went well.
+    fn settle(
+        &self,
+        answered: Answered,
+        link: Link,
+        picked: Picked,
+        uploading: bool,
+        now: u64,
+    ) -> Answer {
+        picked.busy.done(now);
+        if answered.tunnel {
+            return Answer::Tunnel(link.busy(picked.busy), answered.lease);
+        }
+        if answered.reusable && !uploading {
+            self.pool.keep(&picked.server, link, now);
+        }
+        let open = answered.keeps_client && !uploading;
+        Answer::Done(if open { After::KeepOpen } else { After::Close })
     }
 
     /// Whether the client has sent all of the request.
@@ -112,6 +171,43 @@ impl Plan {
     }
 }
 
+/// What has been tried already.
+#[derive(Clone, Copy, Default)]
+struct Again {
+    tries: u8,
+    tried: Tried,
+    /// Whether only a new connection will do.
+    fresh: bool,
+}
+
+impl Again {
+    /// Whether a further try may follow this failure; it is then noted, and paid for out of the
+    /// budget. One is free: the server had closed a kept connection before it saw the request.
+    #[cold]
+    fn may_follow(&mut self, failure: &Failure, plan: &Plan, core: &Core, total: u64) -> bool {
+        if !failure.repeatable || plan.request.is_none() || core.deadlines.now() >= total {
+            return false;
+        }
+        if failure.stale && !self.fresh {
+            self.fresh = true;
+            return true;
+        }
+        if self.tries >= plan.retries.max {
+            return false;
+        }
+        if !plan.pool.budget.take_out() {
+            core.counters.retries_denied.add(1);
+            return false;
+        }
+        self.tries += 1;
+        self.fresh = true;
+        if let Some(server) = failure.server {
+            self.tried.add(server);
+        }
+        true
+    }
+}
+
 /// Passes a request on and its answer back.
 pub(super) async fn forward(
     connection: &mut Connection,
@@ -121,29 +217,25 @@ pub(super) async fn forward(
 ) -> After {
     let total = core.deadlines.after(u64::from(plan.timeouts.total_ms));
     entry.received(plan.at_hand);
-    let mut failed_at = None;
-    let mut tries = 0u8;
+    let percent = plan.pool.judgement.borrow().budget_percent;
+    plan.pool.budget.pay_in(percent);
+    let mut again = Again::default();
     loop {
-        let fault = match attempt(connection, core, &mut plan, entry, total, failed_at, tries).await
-        {
+        let fault = match attempt(connection, core, &mut plan, entry, total, again).await {
             Ok(Answer::Done(after)) => return after,
             Ok(Answer::Tunnel(link, lease)) => {
                 return tunnel::tunnel(connection, core, link, lease, entry).await;
             }
             Err(failure) => {
-                let again = failure.repeatable && plan.request.is_some();
-                if !(again && (tries < plan.max_retries || (failure.stale && tries == 0))) {
-                    entry.fail(failure.fault);
-                    if failure.begun || failure.fault.status().is_none() {
-                        return After::Abort;
-                    }
-                    failure.fault
-                } else {
-                    tries += 1;
+                if again.may_follow(&failure, &plan, core, total) {
                     core.counters.retries.add(1);
-                    failed_at = failure.server.filter(|_| !failure.stale);
                     continue;
                 }
+                entry.fail(failure.fault);
+                if failure.begun || failure.fault.status().is_none() {
+                    return After::Abort;
+                }
+                failure.fault
             }
         };
         return local::fault(connection, core, fault, &plan, entry).await;
@@ -157,29 +249,34 @@ async fn attempt(
     plan: &mut Plan,
     entry: &mut Entry<'_>,
     total: u64,
-    failed_at: Option<usize>,
-    tries: u8,
+    again: Again,
 ) -> Result<Answer, Failure> {
-    let picked = pick(&plan.pool, failed_at).ok_or_else(|| Failure::of(Fault::NoServer))?;
+    let picked = acquire(core, &plan.pool, plan.affinity, again.tried, total)
+        .await
+        .map_err(Failure::of)?;
     let repeatable = plan.idempotent && plan.is_whole;
-    let limit = u64::from(plan.timeouts.connect_ms);
+    let head_by = plan.head_by(core, total);
+    let limit = u64::from(plan.timeouts.connect_ms.min(plan.per_try_ms()));
     entry.picked(&plan.pool, &picked.server.name);
     let Connected { link, reused } =
-        connect(core, &plan.pool, &picked, limit, tries > 0, repeatable)
+        connect(core, &plan.pool, &picked, limit, again.fresh, repeatable)
             .await
-            .map_err(|fault| Failure::to_connect(fault, picked.index))?;
+            .map_err(|fault| {
+                picked.busy.failed(fault, core.deadlines.now());
+                Failure::to_connect(fault, picked.index, plan.retries.on_connect)
+            })?;
     entry.connected(reused);
     let Some(mut request) = plan.request.take() else {
         return Err(Failure::of(Fault::NoServer));
     };
     request.refill(0..plan.request_bytes);
     link.deadline
-        .set_at(total.min(core.deadlines.after(u64::from(plan.timeouts.send_ms))));
+        .set_at(head_by.min(core.deadlines.after(u64::from(plan.timeouts.send_ms))));
     let (sent, mut lease) = link.stream.send(request).await;
     if sent.is_err() && plan.upload.is_none() {
         plan.request = Some(lease);
-        let timely = !link.deadline.has_passed();
-        return Err(Failure::to_send(timely, repeatable, reused).at(picked.index));
+        let failure = Failure::to_send(!link.deadline.has_passed());
+        return Err(plan.judge(failure, &picked, repeatable, reused, core.deadlines.now()));
     }
     lease.reset(plan.request_bytes);
     let uploading = Cell::new(plan.upload.is_some());
@@ -195,29 +292,24 @@ async fn attempt(
         client,
         client_deadline,
         link: &link,
+        picked: &picked,
         plan,
         total,
         uploading: &uploading,
+        head_by,
+        tried: again.tried,
+        retriable: Cell::new(plan.safe && plan.is_whole && again.tries < plan.retries.max),
     };
     let answered = match upload {
         None => answer::answer(&exchange, lease, entry).await,
         Some(upload) => both(&exchange, lease, entry, upload, input).await,
     };
+    let now = core.deadlines.now();
     match answered {
-        Ok(answered) if answered.tunnel => Ok(Answer::Tunnel(link, answered.lease)),
-        Ok(answered) => {
-            if answered.reusable && !uploading.get() {
-                plan.pool.keep(&picked.server, link, core.deadlines.now());
-            }
-            let open = answered.keeps_client && !uploading.get();
-            let after = if open { After::KeepOpen } else { After::Close };
-            Ok(Answer::Done(after))
-        }
-        Err((mut failure, lease)) => {
+        Ok(answered) => Ok(plan.settle(answered, link, picked, uploading.get(), now)),
+        Err((failure, lease)) => {
             plan.request = lease;
-            failure.repeatable &= repeatable;
-            failure.stale = reused && failure.repeatable;
-            Err(failure.at(picked.index))
+            Err(plan.judge(failure, &picked, repeatable, reused, now))
         }
     }
 }

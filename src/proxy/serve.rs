@@ -6,7 +6,9 @@ use std::rc::Rc;
 
 use super::accept::Connection;
 use super::admit::admit;
+use super::affinity::Affinity;
 use super::answer::{self, After};
+use super::client;
 use super::core::Core;
 use super::fault::Refusal;
 use super::forward::{self, Plan};
@@ -196,16 +198,14 @@ impl Routed<'_, '_, '_> {
         };
         outbound.compose(path, composed);
         let upgrade = outbound.upgrade().is_some();
-        let pool = core.pools.of(declared);
-        Ok(Plan::new(
-            core,
-            pool,
-            to,
-            settings,
-            &request.head,
-            composed,
-            upgrade,
-        ))
+        let pool = core.pools.of(declared, core.deadlines.now());
+        let mut plan = Plan::new(core, pool, to, settings, &request.head, composed, upgrade);
+        if declared.spread.looks_at_requests() {
+            let peer = connection.client.ip();
+            let client = client::address(peer, &settings.trusted, request.head.fields);
+            plan.affinity = Affinity::of(&declared.spread, request, client);
+        }
+        Ok(plan)
     }
 }
 

@@ -15,11 +15,14 @@ mod error;
 mod explain;
 mod hosts;
 mod label;
+mod maglev;
 mod map;
 mod order;
 mod pattern;
+mod retry;
 mod route;
 mod seed;
+mod spread;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -34,9 +37,12 @@ pub use action::{Rewrite, RouteTimeouts};
 pub use condition::{Conditions, Fields, Question, Unmet};
 pub use error::{CompileError, PatternFault};
 pub use explain::{Outcome, VERDICTS_MAX, Verdict};
+pub use maglev::Maglev;
 pub use order::{AGE_MAX, Criterion, Order, PATH_BYTES_MAX, SEGMENTS_MAX};
 pub use pattern::{CAPTURES_MAX, Captures, HostPattern, PathKind, PathPattern};
+pub use retry::Retries;
 pub use route::{Route, default_id};
+pub use spread::{Key, Queue, Spread, Sticky};
 pub use upstream::{Endpoint, PoolLimits, Server, Upstream, UpstreamId};
 
 use self::hosts::Hosts;

@@ -107,6 +107,16 @@ pub struct ResponsePlan<'a> {
     pub connection: Persistence,
     /// The protocol switched to, on a 101.
     pub upgrade: Option<&'a [u8]>,
+    /// What else changes on the way.
+    pub edits: Option<&'a dyn Edits>,
+}
+
+/// What somebody adds to a head and takes from it on its way.
+pub trait Edits {
+    /// Whether the field `name` does not go on.
+    fn drops(&self, name: &str) -> bool;
+    /// Writes further field lines.
+    fn put(&self, out: &mut Vec<u8>);
 }
 
 /// What a response says about the connection that it comes on.
@@ -127,9 +137,14 @@ pub fn response(head: &Response<'_, '_>, plan: &ResponsePlan<'_>, out: &mut Vec<
     put(out, &[b" ", head.reason.as_bytes(), b"\r\n"]);
     for field in head.fields {
         let name = Name::of(field.name);
-        if goes_on(field, name, head.fields, head.connection.names_fields) {
+        if goes_on(field, name, head.fields, head.connection.names_fields)
+            && !plan.edits.is_some_and(|edits| edits.drops(field.name))
+        {
             put_field(out, field.name.as_bytes(), field.value);
         }
+    }
+    if let Some(edits) = plan.edits {
+        edits.put(out);
     }
     if !head.has_date && head.status >= 200 {
         put(out, &[b"Date: ", plan.date, b"\r\n"]);

@@ -10,6 +10,8 @@ pub mod authority;
 pub mod chunk;
 pub mod compose;
 pub mod field;
+pub mod hash;
 pub mod head;
+pub mod pairs;
 pub mod path;
 pub mod trailer;

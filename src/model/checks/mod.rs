@@ -4,6 +4,7 @@
 //! first fault, and none reads anything but the declaration, except [`surroundings`].
 
 mod action;
+mod balance;
 mod listener;
 mod pattern;
 mod route;
