@@ -15,10 +15,11 @@ use crate::model::{self, Config};
 fn load(path: &Path) -> Option<Config> {
     match model::load(path) {
         Ok(loaded) => {
+            let file = path.display().to_string();
             loaded
                 .warnings
                 .iter()
-                .for_each(|warning| eprintln!("warning: {warning}"));
+                .for_each(|warning| eprintln!("{}", warning.warning_in(&file)));
             Some(loaded.config)
         }
         Err(error) => {

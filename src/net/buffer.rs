@@ -20,7 +20,7 @@ pub struct Buffer {
 }
 
 /// Bytes behind what is received, for what must follow it in the same send.
-const TAIL: usize = 16;
+pub const TAIL: usize = 16;
 
 impl Buffer {
     /// An empty buffer of this many bytes.

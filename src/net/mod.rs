@@ -11,7 +11,7 @@ mod listener;
 mod stream;
 mod wake;
 
-pub use buffer::{Buffer, BufferPool, Lease};
+pub use buffer::{Buffer, BufferPool, Lease, TAIL};
 pub use deadline::{Deadline, Deadlines, TICK};
 pub use driver::{Driver, DriverChoice, Flags, ProbeError, probe, run};
 pub use listener::{Listener, bind};

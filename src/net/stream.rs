@@ -44,11 +44,21 @@ impl Stream {
         unsafe { &mut *self.inner.get() }.read(buffer)
     }
 
+    /// Sends as much of the filled part of `buffer` as the kernel takes at once, most often all of
+    /// it, and gives the buffer back as it was, with the count.
+    ///
+    /// The operation is under way from this call on; its future must be awaited, or the stream
+    /// given up.
+    #[inline]
+    pub fn send_once(&self, buffer: Lease) -> impl Future<Output = (io::Result<usize>, Lease)> {
+        // SAFETY: as in `receive`, for the sending half.
+        unsafe { &mut *self.inner.get() }.write(buffer)
+    }
+
     /// Sends all of the filled part of `buffer`, and gives the buffer back.
     pub async fn send(&self, mut buffer: Lease) -> (io::Result<()>, Lease) {
         while !buffer.is_empty() {
-            // SAFETY: as in `receive`, for the sending half.
-            let (sent, lent) = unsafe { &mut *self.inner.get() }.write(buffer).await;
+            let (sent, lent) = self.send_once(buffer).await;
             buffer = lent;
             match sent {
                 Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), buffer),

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -34,6 +34,14 @@ pub(super) struct Connection {
     _open: Open,
 }
 
+impl Connection {
+    /// Whether the client has sent what nobody has read yet.
+    #[inline]
+    pub(super) fn has_input(&self) -> bool {
+        self.input.as_deref().is_some_and(|input| !input.is_empty())
+    }
+}
+
 /// Accepts clients until the listener is closed.
 pub(super) async fn accept(core: Rc<Core>, listeners: Rc<[Listener]>, index: usize) {
     let Some(listener) = listeners.get(index) else {
@@ -61,7 +69,7 @@ fn admit(core: &Rc<Core>, stream: Stream, client: SocketAddr) {
         .iter()
         .any(|net| net.contains(&address));
     let stream = Rc::new(stream);
-    let connection = Connection {
+    let connection = Box::new(Connection {
         deadline: core.deadlines.watch(stream.clone()),
         stream,
         input: None,
@@ -70,11 +78,11 @@ fn admit(core: &Rc<Core>, stream: Stream, client: SocketAddr) {
         trusted,
         line: RefCell::default(),
         _open: Open::new(&core.counters),
-    };
+    });
     core.counters.accepted.add(1);
     let core = core.clone();
     spawn(async move {
-        let served = contain(Box::pin(serve::serve(connection, core.clone()))).await;
+        let served = contain(serve::serve(connection, core.clone())).await;
         if let Err(panic) = served {
             core.counters.panics.add(1);
             tracing::error!(
@@ -102,7 +110,8 @@ impl Drop for Open {
 }
 
 /// Runs a task and keeps its panic from unwinding through the runtime, which would end the core.
-async fn contain(mut task: Pin<Box<impl Future<Output = ()>>>) -> Result<(), Box<dyn Any + Send>> {
+async fn contain(task: impl Future<Output = ()>) -> Result<(), Box<dyn Any + Send>> {
+    let mut task = pin!(task);
     std::future::poll_fn(|context| {
         match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(context))) {
             Ok(Poll::Pending) => Poll::Pending,

@@ -1,6 +1,7 @@
 //! Answer: waits for the server's response and passes it on, head first, then the body as it comes.
 
 use std::cell::Cell;
+use std::io;
 use std::net::Shutdown;
 
 use super::accept::Connection;
@@ -39,7 +40,7 @@ pub(super) async fn part(connection: &mut Connection, after: After) -> After {
     match after {
         After::KeepOpen => {}
         After::Abort => connection.stream.reset_on_close(),
-        After::Close => linger(connection).await,
+        After::Close => Box::pin(linger(connection)).await,
     }
     after
 }
@@ -200,17 +201,14 @@ impl Exchange<'_> {
             .set(self.core.snapshot().settings.timeouts.write_ms);
     }
 
-    /// Sends what is in the lease to the client.
-    async fn send(&self, lease: Lease, entry: &Entry<'_>) -> Result<Lease, Failure> {
-        let bytes = lease.len();
-        self.await_client();
-        let (sent, lease) = self.client.send(lease).await;
+    /// Notes that `bytes` went to the client, or that it is gone.
+    fn sent(&self, sent: &io::Result<()>, bytes: usize, entry: &Entry<'_>) -> Result<(), Failure> {
         if sent.is_err() {
             self.core.counters.client_aborts.add(1);
             return Err(Failure::begun(Fault::ClientGone));
         }
         entry.sent(bytes as u64);
-        Ok(lease)
+        Ok(())
     }
 }
 
@@ -224,8 +222,8 @@ enum Progress {
 }
 
 /// A response whose head has been composed.
+#[derive(Clone, Copy)]
 struct Begun {
-    reframe: Reframe,
     reusable: bool,
     keeps_client: bool,
     tunnel: bool,
@@ -235,6 +233,7 @@ struct Begun {
 /// the composed head.
 async fn await_head(
     exchange: &Exchange<'_>,
+    body: &mut Reframe,
     mut lease: Lease,
     entry: &mut Entry<'_>,
 ) -> Result<(Begun, Lease), (Failure, Option<Lease>)> {
@@ -243,7 +242,7 @@ async fn await_head(
         let progress = if lease.is_empty() {
             Progress::More
         } else {
-            match read_head(exchange, &mut lease, entry) {
+            match read_head(exchange, body, &mut lease, entry) {
                 Ok(progress) => progress,
                 Err(Fault::Status) => return Err((Failure::of_status(), Some(lease))),
                 Err(fault) => return Err((Failure::of(fault), None)),
@@ -257,7 +256,7 @@ async fn await_head(
                 if interim > exchange.plan.max_interim {
                     return Err((Failure::of(Fault::BadResponse), None));
                 }
-                pass_interim(exchange, entry)
+                Box::pin(pass_interim(exchange, entry))
                     .await
                     .map_err(|failure| (failure, None))?;
             }
@@ -289,7 +288,8 @@ pub(super) async fn answer(
     if !exchange.uploading.get() {
         exchange.client_deadline.suspend(&exchange.link.stream);
     }
-    let (mut begun, mut lease) = await_head(exchange, lease, entry).await?;
+    let mut body = Reframe::new(Body::None, Outgoing::Plain, 0, 0);
+    let (begun, mut lease) = await_head(exchange, &mut body, lease, entry).await?;
     if begun.tunnel {
         return Ok(Answered {
             reusable: false,
@@ -298,18 +298,25 @@ pub(super) async fn answer(
             lease,
         });
     }
-    lease = exchange
-        .send(lease, entry)
-        .await
+    let bytes = lease.len();
+    exchange.await_client();
+    let (sent, lent) = exchange.client.send_once(lease).await;
+    lease = lent;
+    let mut sent = sent.map(|count| lease.advance(count));
+    if sent.is_ok() && !lease.is_empty() {
+        (sent, lease) = exchange.client.send(lease).await;
+    }
+    exchange
+        .sent(&sent, bytes, entry)
         .map_err(|failure| (failure, None))?;
-    entry.passed(begun.reframe.moved());
-    if !begun.reframe.is_finished() {
-        lease = stream_body(exchange, &mut begun.reframe, lease, entry)
+    entry.passed(body.moved());
+    if !body.is_finished() {
+        lease = stream_body(exchange, &mut body, lease, entry)
             .await
             .map_err(|failure| (failure, None))?;
     }
     Ok(Answered {
-        reusable: begun.reusable && !begun.reframe.has_excess(),
+        reusable: begun.reusable && !body.has_excess(),
         keeps_client: begun.keeps_client,
         tunnel: false,
         lease,
@@ -351,6 +358,7 @@ async fn stream_body(
 /// Reads the head of the response in `lease` and puts the composed one in its place.
 fn read_head(
     exchange: &Exchange<'_>,
+    body: &mut Reframe,
     lease: &mut Lease,
     entry: &mut Entry<'_>,
 ) -> Result<Progress, Fault> {
@@ -387,11 +395,11 @@ fn read_head(
     {
         return Err(Fault::TooLarge);
     }
-    let mut begun = begin(exchange, &response, limits.bytes, composed);
+    let begun = begin(exchange, &response, limits.bytes, body, composed);
     entry.answered(response.status);
     lease.advance(length);
     if !tunnel {
-        take_first_piece(&mut begun.reframe, lease, &snapshot.settings.trailers)?;
+        take_first_piece(body, lease, &snapshot.settings.trailers)?;
     }
     put_before(lease, composed);
     Ok(Progress::Final(begun))
@@ -402,6 +410,7 @@ fn begin(
     exchange: &Exchange<'_>,
     response: &Response<'_, '_>,
     head_bytes: usize,
+    body: &mut Reframe,
     composed: &mut Vec<u8>,
 ) -> Begun {
     let Exchange { core, plan, .. } = exchange;
@@ -433,8 +442,8 @@ fn begin(
     } else {
         Outgoing::Plain
     };
+    *body = Reframe::new(response.body, to, plan.max_response_bytes, head_bytes);
     Begun {
-        reframe: Reframe::new(response.body, to, plan.max_response_bytes, head_bytes),
         reusable: response.is_persistent() && response.body != Body::UntilClose,
         keeps_client,
         tunnel,
@@ -488,5 +497,8 @@ async fn pass_interim(exchange: &Exchange<'_>, entry: &Entry<'_>) -> Result<(), 
     };
     put_behind(&mut lease, &exchange.core.scratch.borrow().head);
     exchange.core.counters.interim.add(1);
-    exchange.send(lease, entry).await.map(drop)
+    let bytes = lease.len();
+    exchange.await_client();
+    let (sent, _) = exchange.client.send(lease).await;
+    exchange.sent(&sent, bytes, entry)
 }

@@ -20,32 +20,29 @@ pub(super) struct Connected {
 /// A kept connection is looked at before use if it rested longer than this many ticks.
 const TRUSTED_TICKS: u64 = 2;
 
-/// Finds a connection to the picked server.
+/// A kept connection to the picked server.
 ///
-/// `fresh` says that no kept one will do; `repeatable`, that a request which meets a closed
-/// connection can be sent again, so that the look at it can be saved while it is hot.
-pub(super) async fn connect(
+/// `repeatable` says that a request which meets a closed connection can be sent again, so that the
+/// look at it can be saved while it is hot.
+pub(super) fn kept(
     core: &Core,
-    pool: &Rc<Pool>,
+    pool: &Pool,
     picked: &Picked,
-    limit_ms: u64,
-    fresh: bool,
     repeatable: bool,
-) -> Result<Connected, Fault> {
-    if !fresh {
-        while let Some((link, since)) = pool.kept(&picked.server) {
-            let age = core.deadlines.now().saturating_sub(since);
-            if (repeatable && age <= TRUSTED_TICKS) || link.stream.is_quiet() {
-                core.counters.upstream_reuses.add(1);
-                return Ok(Connected { link, reused: true });
-            }
+) -> Option<Connected> {
+    while let Some((link, since)) = pool.kept(&picked.server) {
+        let age = core.deadlines.now().saturating_sub(since);
+        if (repeatable && age <= TRUSTED_TICKS) || link.stream.is_quiet() {
+            core.counters.upstream_reuses.add(1);
+            return Some(Connected { link, reused: true });
         }
     }
-    open(core, pool, picked, limit_ms).await
+    None
 }
 
+/// Opens a new connection to the picked server.
 #[cold]
-async fn open(
+pub(super) async fn open(
     core: &Core,
     pool: &Rc<Pool>,
     picked: &Picked,

@@ -12,19 +12,20 @@ use super::accept;
 use super::pool::Pools;
 use super::record::Dates;
 use super::serve::Scratch;
+use super::turn::Turns;
 use crate::epoch::counters::Counters;
 use crate::epoch::lines::Lines;
 use crate::epoch::{Mailbox, Order, Snapshot, Taken};
 use crate::model::config::LogFormat;
-use crate::net::{BufferPool, Deadlines, Listener, TICK, Waking, sleep, spawn};
+use crate::net::{BufferPool, Deadlines, Listener, TAIL, TICK, Waking, sleep, spawn};
 
-/// Bytes of the buffer that a client's heads are read into.
-pub(super) const HEAD_BUFFER: usize = 2 * 1024;
+/// Bytes of the buffer that a client's heads are read into; with its tail it fills 2 KiB.
+pub(super) const HEAD_BUFFER: usize = 2 * 1024 - TAIL;
 /// Bytes of the buffer that one exchange with a server works in: a request head and 32 KiB.
 pub(super) const EXCHANGE_BUFFER: usize = 40 * 1024;
 /// Bytes of a buffer for large bodies.
 pub(super) const LARGE_BUFFER: usize = 256 * 1024;
-/// Buffers of each kind that rest in a pool.
+/// Buffers of each kind, and turns, that rest in a pool.
 const RESTING: usize = 1024;
 
 /// What a core is given at its start.
@@ -52,6 +53,7 @@ pub(super) struct Core {
     pub(super) heads: Rc<BufferPool>,
     pub(super) exchanges: Rc<BufferPool>,
     pub(super) large: Rc<BufferPool>,
+    pub(super) turns: Turns,
     /// Where heads are composed before they are put in a buffer.
     pub(super) scratch: RefCell<Scratch>,
     pub(super) dates: RefCell<Dates>,
@@ -82,6 +84,7 @@ pub async fn run(parts: CoreParts) -> std::io::Result<()> {
             let most = usize::from(first.settings.limits.large_buffers);
             BufferPool::new(LARGE_BUFFER, most, most)
         },
+        turns: Turns::new(RESTING),
         scratch: RefCell::default(),
         dates: RefCell::new(Dates::now()),
         log: lines,

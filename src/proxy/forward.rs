@@ -9,12 +9,12 @@ use super::accept::Connection;
 use super::affinity::Affinity;
 use super::answer::{self, After, Answer, Answered, Exchange};
 use super::body::{BodyFault, Outgoing, Pump, Reframe, put_behind};
-use super::connect::{Connected, connect};
+use super::connect::{self, Connected};
 use super::core::{Core, EXCHANGE_BUFFER};
 use super::failure::Failure;
 use super::fault::Fault;
 use super::local;
-use super::pick::{Picked, Tried, acquire};
+use super::pick::{Picked, Tried, acquire, wait};
 use super::pool::{Link, Pool};
 use super::record::Entry;
 use super::serve::is_modern;
@@ -53,6 +53,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    #[inline]
     pub(super) fn new(
         core: &Core,
         pool: Rc<Pool>,
@@ -212,7 +213,7 @@ impl Again {
 pub(super) async fn forward(
     connection: &mut Connection,
     core: &Core,
-    mut plan: Plan,
+    plan: &mut Plan,
     entry: &mut Entry<'_>,
 ) -> After {
     let total = core.deadlines.after(u64::from(plan.timeouts.total_ms));
@@ -221,13 +222,14 @@ pub(super) async fn forward(
     plan.pool.budget.pay_in(percent);
     let mut again = Again::default();
     loop {
-        let fault = match attempt(connection, core, &mut plan, entry, total, again).await {
+        let fault = match attempt(connection, core, plan, entry, total, again).await {
             Ok(Answer::Done(after)) => return after,
             Ok(Answer::Tunnel(link, lease)) => {
-                return tunnel::tunnel(connection, core, link, lease, entry).await;
+                let tunnel = tunnel::tunnel(connection, core, link, lease, entry);
+                return Box::pin(tunnel).await;
             }
             Err(failure) => {
-                if again.may_follow(&failure, &plan, core, total) {
+                if again.may_follow(&failure, plan, core, total) {
                     core.counters.retries.add(1);
                     continue;
                 }
@@ -238,7 +240,7 @@ pub(super) async fn forward(
                 failure.fault
             }
         };
-        return local::fault(connection, core, fault, &plan, entry).await;
+        return Box::pin(local::fault(connection, core, fault, plan, entry)).await;
     }
 }
 
@@ -251,20 +253,18 @@ async fn attempt(
     total: u64,
     again: Again,
 ) -> Result<Answer, Failure> {
-    let picked = acquire(core, &plan.pool, plan.affinity, again.tried, total)
-        .await
-        .map_err(Failure::of)?;
+    let picked = match acquire(core, &plan.pool, plan.affinity, again.tried) {
+        Err(Fault::Busy) => {
+            let waiting = wait(core, &plan.pool, plan.affinity, again.tried, total);
+            Box::pin(waiting).await
+        }
+        picked => picked,
+    };
+    let picked = picked.map_err(Failure::of)?;
     let repeatable = plan.idempotent && plan.is_whole;
     let head_by = plan.head_by(core, total);
-    let limit = u64::from(plan.timeouts.connect_ms.min(plan.per_try_ms()));
     entry.picked(&plan.pool, &picked.server.name);
-    let Connected { link, reused } =
-        connect(core, &plan.pool, &picked, limit, again.fresh, repeatable)
-            .await
-            .map_err(|fault| {
-                picked.busy.failed(fault, core.deadlines.now());
-                Failure::to_connect(fault, picked.index, plan.retries.on_connect)
-            })?;
+    let Connected { link, reused } = reach(core, plan, &picked, again.fresh, repeatable).await?;
     entry.connected(reused);
     let Some(mut request) = plan.request.take() else {
         return Err(Failure::of(Fault::NoServer));
@@ -272,7 +272,11 @@ async fn attempt(
     request.refill(0..plan.request_bytes);
     link.deadline
         .set_at(head_by.min(core.deadlines.after(u64::from(plan.timeouts.send_ms))));
-    let (sent, mut lease) = link.stream.send(request).await;
+    let (sent, mut lease) = link.stream.send_once(request).await;
+    let mut sent = sent.map(|count| lease.advance(count));
+    if sent.is_ok() && !lease.is_empty() {
+        (sent, lease) = link.stream.send(lease).await;
+    }
     if sent.is_err() && plan.upload.is_none() {
         plan.request = Some(lease);
         let failure = Failure::to_send(!link.deadline.has_passed());
@@ -312,6 +316,26 @@ async fn attempt(
             Err(plan.judge(failure, &picked, repeatable, reused, now))
         }
     }
+}
+
+/// A kept connection to the picked server, or a new one.
+async fn reach(
+    core: &Core,
+    plan: &Plan,
+    picked: &Picked,
+    fresh: bool,
+    repeatable: bool,
+) -> Result<Connected, Failure> {
+    if !fresh && let Some(kept) = connect::kept(core, &plan.pool, picked, repeatable) {
+        return Ok(kept);
+    }
+    let limit = u64::from(plan.timeouts.connect_ms.min(plan.per_try_ms()));
+    // Boxed, as all that is rare here: the exchange stays small.
+    let opened = Box::pin(connect::open(core, &plan.pool, picked, limit)).await;
+    opened.map_err(|fault| {
+        picked.busy.failed(fault, core.deadlines.now());
+        Failure::to_connect(fault, picked.index, plan.retries.on_connect)
+    })
 }
 
 /// Sends the rest of the body while the answer is already listened for: a server may answer early,

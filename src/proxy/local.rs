@@ -169,12 +169,12 @@ fn compose_whole(core: &Core, parts: &Parts<'_>, out: &mut Vec<u8>) -> Option<Le
 pub(super) async fn answer(
     connection: &Connection,
     core: &Core,
-    local: Local,
+    local: &mut Local,
     entry: &mut Entry<'_>,
 ) -> After {
     entry.answered(local.status);
     entry.reason(local.reason);
-    let Some(lease) = local.lease else {
+    let Some(lease) = local.lease.take() else {
         return After::Abort;
     };
     let bytes = lease.len() as u64;
@@ -209,7 +209,7 @@ pub(super) async fn refuse(connection: &mut Connection, core: &Core, refusal: Re
         proxy_status: None,
     };
     let lease = error.compose(core, refusal.sentence);
-    let local = Local {
+    let mut local = Local {
         lease,
         status: refusal.status,
         reason: refusal.reason,
@@ -217,7 +217,7 @@ pub(super) async fn refuse(connection: &mut Connection, core: &Core, refusal: Re
         bytes: 0,
         left: Body::None,
     };
-    let after = answer(connection, core, local, &mut entry).await;
+    let after = answer(connection, core, &mut local, &mut entry).await;
     record::record(connection, &entry);
     super::answer::part(connection, after).await
 }
@@ -244,7 +244,7 @@ pub(super) async fn fault(
         proxy_status: fault.proxy_status(),
     };
     let lease = error.compose(core, &fault.to_string());
-    let local = Local {
+    let mut local = Local {
         lease,
         status,
         reason: fault.reason(),
@@ -252,7 +252,7 @@ pub(super) async fn fault(
         bytes: 0,
         left: Body::None,
     };
-    answer(connection, core, local, entry).await
+    answer(connection, core, &mut local, entry).await
 }
 
 /// An answer that is not made for speed.

@@ -32,6 +32,7 @@ mod route;
 mod serve;
 mod shape;
 mod tunnel;
+mod turn;
 mod understand;
 
 pub use self::core::{CoreParts, run};

@@ -47,13 +47,13 @@ pub(super) struct Tried([u64; super::balance::SERVERS_MAX / 64]);
 /// The whole share of a server of weight 1: finer steps are for slow starts.
 const WHOLE: u32 = 256;
 
-/// Picks a server, or waits for one as the upstream says, at the longest until the tick `total`.
-pub(super) async fn acquire(
+/// Picks a server, if the circuit is closed; `Busy` if the request is to [`wait`] for one.
+#[inline]
+pub(super) fn acquire(
     core: &Core,
     pool: &Rc<Pool>,
     affinity: Affinity,
     tried: Tried,
-    total: u64,
 ) -> Result<Picked, Fault> {
     let now = core.deadlines.now();
     let circuit = pool.judgement.borrow().circuit;
@@ -63,30 +63,19 @@ pub(super) async fn acquire(
         core.counters.circuit_refused.add(1);
         return Err(Fault::CircuitOpen);
     }
-    let acquired = find(core, pool, affinity, tried, total).await;
-    if acquired.is_err() && circuit.is_some() {
+    if !pool.queue.is_empty() {
+        return Err(Fault::Busy);
+    }
+    let picked = pick(pool, affinity, tried, now);
+    if circuit.is_some() && matches!(picked, Err(fault) if fault != Fault::Busy) {
         pool.breaker.give_up();
     }
-    acquired
+    picked
 }
 
-async fn find(
-    core: &Core,
-    pool: &Rc<Pool>,
-    affinity: Affinity,
-    tried: Tried,
-    total: u64,
-) -> Result<Picked, Fault> {
-    let queued = !pool.queue.is_empty();
-    match pick(pool, affinity, tried, core.deadlines.now()) {
-        Ok(picked) if !queued => Ok(picked),
-        Ok(_) | Err(Fault::Busy) => Box::pin(wait(core, pool, affinity, tried, total)).await,
-        Err(fault) => Err(fault),
-    }
-}
-
+/// Waits for a server as the upstream says, at the longest until the tick `total`.
 #[cold]
-async fn wait(
+pub(super) async fn wait(
     core: &Core,
     pool: &Rc<Pool>,
     affinity: Affinity,
@@ -94,25 +83,39 @@ async fn wait(
     total: u64,
 ) -> Result<Picked, Fault> {
     let queue = pool.declared.borrow().spread.queue;
-    let Some(queue) = queue.filter(|queue| pool.queue.len() < queue.max_requests as usize) else {
-        return Err(Fault::Busy);
-    };
-    let left = total.saturating_sub(core.deadlines.now());
-    let left = Duration::from_millis(left.saturating_mul(TICK.as_millis() as u64));
-    let limit = Duration::from_millis(u64::from(queue.timeout_ms)).min(left);
-    core.counters.queued.add(1);
-    let served = net::within(limit, async {
-        let mut waited = false;
-        loop {
-            pool.queue.wait(waited).await;
-            waited = true;
-            match pick(pool, affinity, tried, core.deadlines.now()) {
-                Err(Fault::Busy) => {}
-                other => return other,
-            }
+    let place = queue.filter(|queue| pool.queue.len() < queue.max_requests as usize);
+    let picked = match place {
+        None => Err(Fault::Busy),
+        Some(queue) => {
+            let left = total.saturating_sub(core.deadlines.now());
+            let left = Duration::from_millis(left.saturating_mul(TICK.as_millis() as u64));
+            let limit = Duration::from_millis(u64::from(queue.timeout_ms)).min(left);
+            core.counters.queued.add(1);
+            let served = net::within(limit, stand_in_line(core, pool, affinity, tried));
+            served.await.unwrap_or(Err(Fault::QueueTimeout))
         }
-    });
-    served.await.unwrap_or(Err(Fault::QueueTimeout))
+    };
+    if picked.is_err() {
+        pool.breaker.give_up();
+    }
+    picked
+}
+
+async fn stand_in_line(
+    core: &Core,
+    pool: &Rc<Pool>,
+    affinity: Affinity,
+    tried: Tried,
+) -> Result<Picked, Fault> {
+    let mut waited = false;
+    loop {
+        pool.queue.wait(waited).await;
+        waited = true;
+        match pick(pool, affinity, tried, core.deadlines.now()) {
+            Err(Fault::Busy) => {}
+            other => return other,
+        }
+    }
 }
 
 /// Picks a server that has an address; one that was not tried yet if there is one.

@@ -4,14 +4,15 @@ use super::accept::Connection;
 use super::core::Core;
 use super::fault::Refusal;
 use super::serve::{Step, decide};
+use crate::net::Buffer;
 
 /// What the wait ended with.
 pub(super) enum Read {
-    /// A request, and what is to be done with it.
-    Step(Step),
+    /// A request; what is to be done with it has been put in its place.
+    Decided,
     /// Something that is no request, or came too slowly.
     Refused(Refusal),
-    /// The end of the connection, between two requests.
+    /// The end of the connection, in the midst of a head.
     Ended,
 }
 
@@ -21,52 +22,65 @@ const TOO_SLOW: Refusal = Refusal {
     sentence: "the request did not arrive in time",
 };
 
-/// Waits for the next request of a connection. Its first wait is as long as a head may take; later
-/// ones, while nothing has come, as long as an idle connection is kept.
-pub(super) async fn read(connection: &mut Connection, core: &Core, first: bool) -> Read {
+/// Waits for the first bytes of the next request, and says whether they came. The first wait of a
+/// connection is as long as a head may take; later ones as long as an idle connection is kept.
+pub(super) async fn await_request(connection: &mut Connection, core: &Core, first: bool) -> bool {
+    if connection.has_input() {
+        return true;
+    }
     let timeouts = core.snapshot().settings.timeouts;
-    let mut begun = false;
-    let mut parsed = 0;
     let wait_ms = if first {
         timeouts.header_ms
     } else {
         timeouts.idle_ms
     };
     connection.deadline.set_receiving(wait_ms, true);
+    let Some(input) = connection.input.take().or_else(|| core.heads.lend()) else {
+        return false;
+    };
+    let (received, input) = connection.stream.receive(input).await;
+    connection.input = Some(input);
+    matches!(received, Ok(1..))
+}
+
+/// Reads the rest of a request's head, of which the first bytes have come, and decides on it.
+pub(super) async fn read(
+    connection: &mut Connection,
+    core: &Core,
+    step: &mut Option<Step>,
+) -> Read {
+    let mut begun = false;
+    let mut parsed = 0;
     loop {
-        let Some(mut input) = connection.input.take().or_else(|| core.heads.lend()) else {
-            return Read::Ended;
-        };
-        if !input.is_empty() {
-            if is_worth_parsing(input.filled(), parsed) || input.room() == 0 {
-                parsed = input.len();
-                connection.input = Some(input);
-                match decide(connection, core) {
-                    Ok(Some(step)) => return Read::Step(step),
-                    Ok(None) => {}
-                    Err(refusal) => return Read::Refused(refusal),
-                }
-                let Some(taken) = connection.input.take() else {
-                    return Read::Ended;
-                };
-                input = taken;
-            }
-            if !begun {
-                begun = true;
-                connection.deadline.set_receiving(timeouts.header_ms, false);
-            }
-            if input.room() == 0 {
-                input.compact();
-                let limit = core.snapshot().settings.head.bytes;
-                input.grow(limit);
+        if connection
+            .input
+            .as_deref()
+            .is_some_and(|input| is_worth_parsing(input.filled(), parsed) || input.room() == 0)
+        {
+            parsed = connection.input.as_deref().map_or(0, Buffer::len);
+            match decide(connection, core, step) {
+                Ok(true) => return Read::Decided,
+                Ok(false) => {}
+                Err(refusal) => return Read::Refused(refusal),
             }
         }
+        if !begun {
+            begun = true;
+            let header_ms = core.snapshot().settings.timeouts.header_ms;
+            connection.deadline.set_receiving(header_ms, false);
+        }
+        let Some(mut input) = connection.input.take() else {
+            return Read::Ended;
+        };
+        if input.room() == 0 {
+            input.compact();
+            let limit = core.snapshot().settings.head.bytes;
+            input.grow(limit);
+        }
         let (received, input) = connection.stream.receive(input).await;
-        let nothing = input.is_empty();
         connection.input = Some(input);
         match received {
             Ok(1..) => {}
-            _ if nothing => return Read::Ended,
             _ if connection.deadline.has_passed() => return Read::Refused(TOO_SLOW),
             _ => return Read::Ended,
         }

@@ -13,7 +13,7 @@ use super::core::Core;
 use super::fault::Refusal;
 use super::forward::{self, Plan};
 use super::local::{self, Local};
-use super::read::{Read, read};
+use super::read::{Read, await_request, read};
 use super::record::{self, Entry};
 use super::rewrite::Outbound;
 use super::route::route;
@@ -38,35 +38,57 @@ pub(super) struct Scratch {
     pub(super) head: Vec<u8>,
 }
 
-/// Serves a connection until it ends.
-pub(super) async fn serve(mut connection: Connection, core: Rc<Core>) {
+/// Serves a connection until it ends. Between two requests it holds no more than this small future
+/// and a buffer; the turn that a request needs is lent to it while there is one.
+pub(super) async fn serve(mut connection: Box<Connection>, core: Rc<Core>) {
     let mut first = true;
-    while exchange(&mut connection, &core, first).await == After::KeepOpen {
+    while await_request(&mut connection, &core, first).await {
         first = false;
+        let mut turn = core.turns.lend();
+        let mut after;
+        loop {
+            (connection, after) = turn.take(connection, &core).await;
+            if after != After::KeepOpen || !connection.has_input() {
+                break;
+            }
+        }
+        core.turns.take_back(turn);
+        if after != After::KeepOpen {
+            break;
+        }
     }
 }
 
 /// One request and its response.
-async fn exchange(connection: &mut Connection, core: &Core, first: bool) -> After {
-    let step = match read(connection, core, first).await {
-        Read::Step(step) => step,
-        Read::Refused(refusal) => return local::refuse(connection, core, refusal).await,
+pub(super) async fn exchange(connection: &mut Connection, core: &Core) -> After {
+    let mut step = None;
+    match read(connection, core, &mut step).await {
+        Read::Decided => {}
+        Read::Refused(refusal) => {
+            return Box::pin(local::refuse(connection, core, refusal)).await;
+        }
         Read::Ended => return After::Close,
-    };
+    }
     let mut entry = Entry::begin(core);
-    let after = match step {
-        Step::Answer(local) => local::answer(connection, core, local, &mut entry).await,
-        Step::Forward(plan) => forward::forward(connection, core, plan, &mut entry).await,
+    let after = match &mut step {
+        Some(Step::Forward(plan)) => forward::forward(connection, core, plan, &mut entry).await,
+        Some(Step::Answer(local)) => local::answer(connection, core, local, &mut entry).await,
+        None => After::Close,
     };
     record::record(connection, &entry);
     answer::part(connection, after).await
 }
 
 /// Everything between the last byte of a head and the first wait: understands the request, routes
-/// it, and composes what goes out. `None` while the head is not complete.
-pub(super) fn decide(connection: &mut Connection, core: &Core) -> Result<Option<Step>, Refusal> {
+/// it, and composes what goes out. `false` while the head is not complete. What is to be done is
+/// written where it stays: it is too large to be handed from call to call.
+pub(super) fn decide(
+    connection: &mut Connection,
+    core: &Core,
+    step: &mut Option<Step>,
+) -> Result<bool, Refusal> {
     let Some(input) = connection.input.as_deref() else {
-        return Ok(None);
+        return Ok(false);
     };
     let snapshot = core.snapshot();
     let mut slots = Slots::new();
@@ -77,19 +99,20 @@ pub(super) fn decide(connection: &mut Connection, core: &Core) -> Result<Option<
         head: composed,
     } = &mut *scratch;
     let Some(request) = understand(input.filled(), &mut slots, space, &snapshot.settings)? else {
-        return Ok(None);
+        return Ok(false);
     };
     core.counters.requests.add(1);
     #[cfg(feature = "fault-points")]
     super::fault_point::reach(&request);
     composed.clear();
     let length = request.head.length;
-    let step = if local::is_for_us(&request) {
-        Ok(Step::Answer(local::options(core, &request, composed)))
+    let refused = if local::is_for_us(&request) {
+        *step = Some(Step::Answer(local::options(core, &request, composed)));
+        None
     } else {
         let found = route(&request, &snapshot.table);
         record::begin(connection, core, &request, found.as_ref().ok());
-        found.and_then(|found| {
+        let taken = found.and_then(|found| {
             let snapshot: &Snapshot = &snapshot;
             Routed {
                 connection,
@@ -98,24 +121,27 @@ pub(super) fn decide(connection: &mut Connection, core: &Core) -> Result<Option<
                 request: &request,
                 found: &found,
             }
-            .take(path, composed)
-        })
+            .take(path, composed, step)
+        });
+        taken.err()
     };
-    let step = match step {
-        Ok(step) => step,
-        Err(refusal) => Step::Answer(local::refusal(core, &request, refusal, composed)),
-    };
+    if let Some(refusal) = refused {
+        let local = local::refusal(core, &request, refusal, composed);
+        *step = Some(Step::Answer(local));
+    }
     drop((scratch, snapshot));
-    Ok(Some(finish(connection, length, step)))
+    finish(connection, length, step);
+    Ok(true)
 }
 
 /// Takes the head off the input, now that nothing points into it any more.
-fn finish(connection: &mut Connection, length: usize, mut step: Step) -> Step {
+fn finish(connection: &mut Connection, length: usize, step: &mut Option<Step>) {
     if let Some(input) = &mut connection.input {
         input.advance(length);
-        match &mut step {
-            Step::Forward(plan) => plan.take_body_at_hand(input),
-            Step::Answer(local) => local.skip_body_at_hand(input),
+        match step {
+            Some(Step::Forward(plan)) => plan.take_body_at_hand(input),
+            Some(Step::Answer(local)) => local.skip_body_at_hand(input),
+            None => {}
         }
         if input.is_empty() && input.capacity() > super::core::HEAD_BUFFER {
             connection.input = None;
@@ -123,7 +149,6 @@ fn finish(connection: &mut Connection, length: usize, mut step: Step) -> Step {
             input.reset(0);
         }
     }
-    step
 }
 
 /// A request that has found its route.
@@ -137,7 +162,12 @@ struct Routed<'a, 'b, 's> {
 
 impl Routed<'_, '_, '_> {
     /// Does what the route says.
-    fn take(&self, path: &mut Vec<u8>, composed: &mut Vec<u8>) -> Result<Step, Refusal> {
+    fn take(
+        &self,
+        path: &mut Vec<u8>,
+        composed: &mut Vec<u8>,
+        step: &mut Option<Step>,
+    ) -> Result<(), Refusal> {
         let Self {
             core,
             request,
@@ -145,7 +175,7 @@ impl Routed<'_, '_, '_> {
             ..
         } = *self;
         match &found.route.action {
-            Action::Forward(to) => self.plan(to, path, composed).map(Step::Forward),
+            Action::Forward(to) => return self.plan(to, path, composed, step),
             Action::Redirect(redirect) => {
                 path.clear();
                 path.extend_from_slice(b"Location: ");
@@ -156,18 +186,16 @@ impl Routed<'_, '_, '_> {
                     path.remove(start);
                 }
                 path.extend_from_slice(b"\r\n");
-                Ok(Step::Answer(local::redirect(
-                    core,
-                    request,
-                    redirect.status,
-                    path,
-                    composed,
-                )))
+                let status = redirect.status;
+                let local = local::redirect(core, request, status, path, composed);
+                *step = Some(Step::Answer(local));
             }
-            Action::Respond(respond) => Ok(Step::Answer(local::respond(
-                core, request, respond, composed,
-            ))),
+            Action::Respond(respond) => {
+                let local = local::respond(core, request, respond, composed);
+                *step = Some(Step::Answer(local));
+            }
         }
+        Ok(())
     }
 
     fn plan(
@@ -175,7 +203,8 @@ impl Routed<'_, '_, '_> {
         to: &Forward,
         path: &mut Vec<u8>,
         composed: &mut Vec<u8>,
-    ) -> Result<Plan, Refusal> {
+        step: &mut Option<Step>,
+    ) -> Result<(), Refusal> {
         let Self {
             connection,
             core,
@@ -205,7 +234,8 @@ impl Routed<'_, '_, '_> {
             let client = client::address(peer, &settings.trusted, request.head.fields);
             plan.affinity = Affinity::of(&declared.spread, request, client);
         }
-        Ok(plan)
+        *step = Some(Step::Forward(plan));
+        Ok(())
     }
 }
 

@@ -55,34 +55,34 @@ impl Name {
     /// Which name this is; case does not matter.
     #[inline]
     pub fn of(name: &str) -> Self {
-        let (text, known) = match (name.len(), name.as_bytes().first().map(|b| b | 0x20)) {
-            (2, Some(b't')) => ("te", Self::Te),
-            (4, Some(b'h')) => ("host", Self::Host),
-            (4, Some(b'd')) => ("date", Self::Date),
-            (6, Some(b'e')) => ("expect", Self::Expect),
-            (7, Some(b'r')) => ("referer", Self::Referer),
-            (7, Some(b't')) => ("trailer", Self::Trailer),
-            (7, Some(b'u')) => ("upgrade", Self::Upgrade),
-            (9, Some(b'f')) => ("forwarded", Self::Forwarded),
-            (9, Some(b'x')) => ("x-real-ip", Self::XRealIp),
-            (10, Some(b'c')) => ("connection", Self::Connection),
-            (10, Some(b'k')) => ("keep-alive", Self::KeepAlive),
-            (10, Some(b'u')) => ("user-agent", Self::UserAgent),
-            (12, Some(b'm')) => ("max-forwards", Self::MaxForwards),
-            (14, Some(b'c')) => ("content-length", Self::ContentLength),
-            (14, Some(b'h')) => ("http2-settings", Self::Http2Settings),
-            (15, Some(b'x')) => ("x-forwarded-for", Self::XForwardedFor),
-            (16, Some(b'p')) => ("proxy-connection", Self::ProxyConnection),
-            (16, Some(b'x')) => ("x-forwarded-host", Self::XForwardedHost),
-            (17, Some(b't')) => ("transfer-encoding", Self::TransferEncoding),
-            (17, Some(b'x')) => ("x-forwarded-proto", Self::XForwardedProto),
+        let bytes = name.as_bytes();
+        let Some(first) = bytes.first() else {
+            return Self::Other;
+        };
+        let (same, known) = match (bytes.len(), first | 0x20) {
+            (2, b't') => (is(bytes, b"te"), Self::Te),
+            (4, b'h') => (is(bytes, b"host"), Self::Host),
+            (4, b'd') => (is(bytes, b"date"), Self::Date),
+            (6, b'e') => (is(bytes, b"expect"), Self::Expect),
+            (7, b'r') => (is(bytes, b"referer"), Self::Referer),
+            (7, b't') => (is(bytes, b"trailer"), Self::Trailer),
+            (7, b'u') => (is(bytes, b"upgrade"), Self::Upgrade),
+            (9, b'f') => (is(bytes, b"forwarded"), Self::Forwarded),
+            (9, b'x') => (is(bytes, b"x-real-ip"), Self::XRealIp),
+            (10, b'c') => (is(bytes, b"connection"), Self::Connection),
+            (10, b'k') => (is(bytes, b"keep-alive"), Self::KeepAlive),
+            (10, b'u') => (is(bytes, b"user-agent"), Self::UserAgent),
+            (12, b'm') => (is(bytes, b"max-forwards"), Self::MaxForwards),
+            (14, b'c') => (is(bytes, b"content-length"), Self::ContentLength),
+            (14, b'h') => (is(bytes, b"http2-settings"), Self::Http2Settings),
+            (15, b'x') => (is(bytes, b"x-forwarded-for"), Self::XForwardedFor),
+            (16, b'p') => (is(bytes, b"proxy-connection"), Self::ProxyConnection),
+            (16, b'x') => (is(bytes, b"x-forwarded-host"), Self::XForwardedHost),
+            (17, b't') => (is(bytes, b"transfer-encoding"), Self::TransferEncoding),
+            (17, b'x') => (is(bytes, b"x-forwarded-proto"), Self::XForwardedProto),
             _ => return Self::Other,
         };
-        if name.eq_ignore_ascii_case(text) {
-            known
-        } else {
-            Self::Other
-        }
+        if same { known } else { Self::Other }
     }
 
     /// Whether the field ends at this hop whatever `Connection` says (RFC 9110 §7.6.1), or is
@@ -101,6 +101,19 @@ impl Name {
                 | Self::Upgrade
         )
     }
+}
+
+/// Whether a field name is this lower-case one. Of the bytes that a name may have, bit 5 tells
+/// apart nothing but the case of letters; a loop of known length takes a few vector instructions.
+#[inline]
+fn is<const N: usize>(name: &[u8], known: &[u8; N]) -> bool {
+    let Ok(name) = <&[u8; N]>::try_from(name) else {
+        return false;
+    };
+    let differing = name.iter().zip(known).fold(0, |differing, (one, other)| {
+        differing | ((one | 0x20) ^ other)
+    });
+    differing == 0
 }
 
 /// The elements of a comma-separated list, without the white space around them; empty ones skipped.

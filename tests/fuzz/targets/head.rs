@@ -120,6 +120,7 @@ fn response(bytes: &[u8], cut: usize, to_head: bool) {
         date: b"Thu, 01 Jan 1970 00:00:00 GMT",
         connection: Persistence::Implied,
         upgrade: None,
+        edits: None,
     };
     let mut text = Vec::new();
     compose::response(&head, &plan, &mut text);
