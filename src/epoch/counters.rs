@@ -103,6 +103,8 @@ counters! {
     circuit_refused,
     /// Retries not made because the budget was spent.
     retries_denied,
+    /// Requests refused because a rate limit was reached.
+    rate_limited,
     /// Requests that waited for a server to become free.
     queued,
     /// Waits that the clock ended, on the client's side.

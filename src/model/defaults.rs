@@ -35,6 +35,16 @@ defaults! {
     breaker_window_ms: u64 = 10_000;
     breaker_open_ms: u64 = 5_000;
     breaker_trial_requests: u32 = 1;
+    cors_methods: Vec<String> = ["GET", "HEAD", "POST"].map(str::to_owned).to_vec();
+    cors_max_age_s: u32 = 600;
+    error_content_type: String = "text/html; charset=utf-8".to_owned();
+    split_weight: u16 = 100;
+    realm: String = "restricted".to_owned();
+    api_key_header: String = "x-api-key".to_owned();
+    rate_per_second: u32 = 100;
+    rate_period_ms: u64 = 1_000;
+    rate_burst: u32 = 200;
+    rate_max_keys: u32 = 65_536;
     pool_max_connections: u32 = 64;
     pool_max_idle: u32 = 16;
     pool_idle_timeout_ms: u64 = 60_000;

@@ -18,6 +18,7 @@ mod ids;
 mod lines;
 pub mod listener;
 mod load;
+pub mod policy;
 pub mod reference;
 pub mod route;
 mod schema;

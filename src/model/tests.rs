@@ -319,6 +319,37 @@ fn respond() -> impl Strategy<Value = Respond> {
     })
 }
 
+/// A route with some of what it can do beside passing on, and nothing else.
+fn policies() -> impl Strategy<Value = Route> {
+    let all = json!({
+        "traffic_split": [
+            {"upstream": "a", "weight": 90},
+            {"upstream": "b", "weight": 0, "header": {"name": "x", "value": "1"},
+             "cookie": {"name": "c", "regex": "a+"}},
+        ],
+        "split_sticky": {"cookie": "part", "max_age_s": 60},
+        "allow_methods": ["GET"],
+        "ip": {"allow": ["10.0.0.0/8"], "deny": ["10.1.0.0/16", "fd00::/8"]},
+        "cors": {"allow_origins": ["*"], "allow_methods": ["PUT"], "allow_headers": ["x-a"],
+                 "expose_headers": ["x-b"], "allow_credentials": true, "max_age_s": 5},
+        "auth": {"type": "basic", "realm": "r", "users": [{"name": "u", "secret_hash": "x"}]},
+        "rate_limit": {"requests_per_second": 5, "burst_size": 6, "period_ms": 60000, "key": "header", "header": "x",
+                       "max_keys": 7},
+        "maintenance": {"enabled": false, "status": 500, "body": "b", "content_type": "t",
+                        "retry_after_s": 1, "allow": ["::1/128"]},
+        "request_headers": {"add": [{"name": "a", "value": "{path}"}]},
+        "upstream_headers": [{"name": "a", "value": ""}],
+        "request_query": {"remove": ["a"]},
+        "host_rewrite": "h",
+        "response_headers": {"set": [{"name": "a", "value": "b"}]},
+        "error_pages": [{"statuses": [502], "body": "{status}"}, {"body": "x"}],
+    });
+    let all: Vec<(String, Value)> = all.as_object().unwrap().clone().into_iter().collect();
+    let count = all.len();
+    prop::sample::subsequence(all, 0..=count)
+        .prop_map(|some| serde_json::from_value(Value::Object(some.into_iter().collect())).unwrap())
+}
+
 fn retry() -> impl Strategy<Value = Retry> {
     let words = vec![
         RetryOn::Connect,
@@ -358,12 +389,14 @@ prop_compose! {
         max_response_bytes in 0..1u64 << 53,
         max_body_bytes in prop::option::of(0..1u64 << 53),
         retry in retry(),
+        policies in policies(),
     ) -> Route {
         Route {
             id, rank, host, path_prefix, path, path_template, path_regex, methods, headers, query,
             upstream, redirect, respond, rewrite_pattern, rewrite_replacement, rewrite_template,
             connect_timeout_ms, send_timeout_ms, read_timeout_ms, total_timeout_ms,
             max_response_bytes, max_body_bytes, retry,
+            ..policies
         }
     }
 }

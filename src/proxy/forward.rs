@@ -15,6 +15,7 @@ use super::failure::Failure;
 use super::fault::Fault;
 use super::local;
 use super::pick::{Picked, Tried, acquire, wait};
+use super::policy::Handle;
 use super::pool::{Link, Pool};
 use super::record::Entry;
 use super::serve::is_modern;
@@ -50,6 +51,8 @@ pub(super) struct Plan {
     pub(super) max_interim: u8,
     /// What of the request decides which server it gets.
     pub(super) affinity: Affinity,
+    /// What its response is to get.
+    pub(super) shape: Option<Handle>,
 }
 
 impl Plan {
@@ -91,6 +94,7 @@ impl Plan {
             upgrade,
             max_interim: settings.limits.max_interim_responses,
             affinity: Affinity::default(),
+            shape: None,
         }
     }
 
@@ -253,14 +257,7 @@ async fn attempt(
     total: u64,
     again: Again,
 ) -> Result<Answer, Failure> {
-    let picked = match acquire(core, &plan.pool, plan.affinity, again.tried) {
-        Err(Fault::Busy) => {
-            let waiting = wait(core, &plan.pool, plan.affinity, again.tried, total);
-            Box::pin(waiting).await
-        }
-        picked => picked,
-    };
-    let picked = picked.map_err(Failure::of)?;
+    let picked = find(core, plan, again, total).await?;
     let repeatable = plan.idempotent && plan.is_whole;
     let head_by = plan.head_by(core, total);
     entry.picked(&plan.pool, &picked.server.name);
@@ -316,6 +313,18 @@ async fn attempt(
             Err(plan.judge(failure, &picked, repeatable, reused, now))
         }
     }
+}
+
+/// Picks a server, or waits for one.
+async fn find(core: &Core, plan: &Plan, again: Again, total: u64) -> Result<Picked, Failure> {
+    let picked = match acquire(core, &plan.pool, plan.affinity, again.tried) {
+        Err(Fault::Busy) => {
+            let waiting = wait(core, &plan.pool, plan.affinity, again.tried, total);
+            Box::pin(waiting).await
+        }
+        picked => picked,
+    };
+    picked.map_err(Failure::of)
 }
 
 /// A kept connection to the picked server, or a new one.

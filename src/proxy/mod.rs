@@ -23,6 +23,7 @@ mod health;
 mod judge;
 mod local;
 mod pick;
+mod policy;
 mod pool;
 mod queue;
 mod read;

@@ -33,6 +33,10 @@ pub struct RequestPlan<'a> {
     pub drop_underscores: bool,
     /// Whether the origin may send trailers that somebody reads.
     pub wants_trailers: bool,
+    /// The host and port that the client asked for.
+    pub asked_host: &'a [u8],
+    /// What else changes on the way.
+    pub edits: Option<&'a dyn Edits>,
 }
 
 /// Ready-made text about one client, made once per connection.
@@ -73,11 +77,15 @@ pub fn request(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<u8>
         if goes_on(field, name, head.fields, head.connection.names_fields)
             && !is_rewritten(name)
             && !(plan.drop_underscores && name == Name::Other && field.name.contains('_'))
+            && !plan.edits.is_some_and(|edits| edits.drops(field.name))
         {
             put_field(out, field.name.as_bytes(), field.value);
         } else if name == Name::MaxForwards {
             put_max_forwards(head.method, field, out);
         }
+    }
+    if let Some(edits) = plan.edits {
+        edits.put(out);
     }
     put_length(out, head.body);
     if head.expects_continue {
@@ -224,7 +232,7 @@ fn put_forwarding(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<
         out.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
     }
     if !(plan.trusted && carry(out, head.fields, Name::XForwardedHost)) {
-        put(out, &[b"X-Forwarded-Host: ", plan.host, b"\r\n"]);
+        put(out, &[b"X-Forwarded-Host: ", plan.asked_host, b"\r\n"]);
     }
     if !(plan.trusted && carry(out, head.fields, Name::XRealIp)) {
         put(out, &[b"X-Real-IP: ", &client.address, b"\r\n"]);
@@ -235,7 +243,12 @@ fn put_forwarding(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<
     }
     put(
         out,
-        &[&client.node, b";host=\"", plan.host, b"\";proto=http\r\n"],
+        &[
+            &client.node,
+            b";host=\"",
+            plan.asked_host,
+            b"\";proto=http\r\n",
+        ],
     );
 }
 

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod authority;
+pub mod base64;
 pub mod chunk;
 pub mod compose;
 pub mod field;

@@ -98,7 +98,9 @@ fn write_request(head: &Request<'_, '_>, trusted: bool) -> Option<Vec<u8>> {
         upgrade: head.upgrade,
         drop_underscores: true,
         wants_trailers: false,
-    };
+            asked_host: b"example.org",
+            edits: None,
+        };
     let mut out = Vec::new();
     compose::request(head, &plan, &mut out);
     Some(out)
