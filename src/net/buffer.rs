@@ -5,12 +5,13 @@
 //! zeroed once, when it is made, so that every byte of it may always be looked at.
 
 use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
 use monoio::buf::{IoBuf, IoBufMut};
 
 /// A fixed piece of memory with a filled part.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Buffer {
     /// The last [`TAIL`] bytes are never received into: framing is put there.
     memory: Box<[u8]>,
@@ -209,7 +210,9 @@ unsafe impl IoBufMut for Buffer {
 /// Buffers of one size that rest here between uses, the last used first: it is still in the cache.
 #[derive(Debug)]
 pub struct BufferPool {
-    resting: RefCell<Vec<Buffer>>,
+    /// Boxed, so that a lease is two words: it is moved with every operation.
+    #[expect(clippy::vec_box, reason = "what is lent is the box")]
+    resting: RefCell<Vec<Box<Buffer>>>,
     bytes: usize,
     /// How many may rest; more are freed.
     keep: usize,
@@ -238,9 +241,9 @@ impl BufferPool {
         }
         self.out.set(self.out.get() + 1);
         let resting = self.resting.borrow_mut().pop();
-        let buffer = resting.unwrap_or_else(|| Buffer::with_capacity(self.bytes));
+        let buffer = resting.unwrap_or_else(|| Box::new(Buffer::with_capacity(self.bytes)));
         Some(Lease {
-            buffer,
+            buffer: ManuallyDrop::new(buffer),
             pool: self.clone(),
         })
     }
@@ -251,7 +254,7 @@ impl BufferPool {
     }
 
     #[inline]
-    fn take_back(&self, mut buffer: Buffer) {
+    fn take_back(&self, mut buffer: Box<Buffer>) {
         self.out.set(self.out.get() - 1);
         let mut resting = self.resting.borrow_mut();
         if resting.len() < self.keep && buffer.capacity() == self.bytes {
@@ -264,7 +267,8 @@ impl BufferPool {
 /// A lent buffer; it goes back to its pool when dropped. A buffer that has grown is freed instead.
 #[derive(Debug)]
 pub struct Lease {
-    buffer: Buffer,
+    /// Taken out in `drop` only.
+    buffer: ManuallyDrop<Box<Buffer>>,
     pool: Rc<BufferPool>,
 }
 
@@ -287,7 +291,9 @@ impl std::ops::DerefMut for Lease {
 impl Drop for Lease {
     #[inline]
     fn drop(&mut self) {
-        self.pool.take_back(std::mem::take(&mut self.buffer));
+        // SAFETY: the lease is being dropped: nobody looks at its buffer after this.
+        let buffer = unsafe { ManuallyDrop::take(&mut self.buffer) };
+        self.pool.take_back(buffer);
     }
 }
 
