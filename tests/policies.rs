@@ -415,14 +415,63 @@ fn a_limit_is_exact_over_all_workers() {
                 let statuses = (0..50).map(|_| exchange(address, GET).status());
                 statuses.filter(|status| *status == 200).count()
             };
-            let clients: Vec<_> = (0..4).map(|_| scope.spawn(client)).collect();
-            clients
-                .into_iter()
-                .map(|client| client.join().unwrap())
-                .sum()
+            let clients = [(); 4].map(|()| scope.spawn(client));
+            clients.map(|client| client.join().unwrap()).iter().sum()
         });
         assert_eq!(passed, 100);
         ringway.cut_off();
         origin.finish();
     });
+}
+
+#[test]
+fn explain_says_what_each_policy_does() {
+    let directory = new_directory();
+    let file = directory.join("explain.yaml");
+    let configuration = "listeners: [{port: 80}]
+upstreams: [{name: u, load_balancer: least_conn, servers: [{address: 127.0.0.1, port: 1}, \
+{address: 127.0.0.1, port: 2, backup: true}]}]
+routes: [{path_prefix: /, upstream: u, ip: {deny: [192.0.2.0/24]}, allow_methods: [PUT], \
+rate_limit: {key: ip}, cors: {allow_origins: [\"*\"]}, request_headers: {remove: [x-a], \
+set: [{name: x-b, value: \"{path}\"}]}, host_rewrite: inside, traffic_split: [{upstream: u}], \
+auth: {type: api_key, keys: [{name: k, secret_hash: \"sha256::HASH\"}]}, \
+maintenance: {allow: [192.0.2.1/32]}, error_pages: [{body: x}]}]
+"
+    .replace("HASH", &"0".repeat(64));
+    std::fs::write(&file, configuration).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_ringway"))
+        .args(["explain", "--config", file.to_str().unwrap()])
+        .args([
+            "--request",
+            "GET http://a.example/x",
+            "-H",
+            "Origin: https://o",
+            "-H",
+            "X-A: 1",
+        ])
+        .output()
+        .unwrap();
+    std::fs::remove_dir_all(directory).unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "policy maintenance: 192.0.2.1 is served all the same",
+        "policy ip: 192.0.2.1 may not come in",
+        "policy cors: https://o may ask",
+        "policy allow_methods: GET is 405",
+        "policy auth: a key in the field x-api-key, 1 keys; the request proves nothing: 401",
+        "policy rate_limit: 100 requests per 1000 ms, 200 at once, for each address",
+        "policy traffic_split: 100 to u",
+        "policy error_pages: 1",
+        "server picked by: the fewest requests in flight, among 127.0.0.1:1, 127.0.0.1:2 (backup)",
+        "retries: up to 1 after a connection that cannot be opened, or one that ends too early, \
+         or 502, 503, 504",
+        "    Host: inside",
+        "    x-b: /x",
+    ] {
+        assert!(
+            said.lines().any(|one| one == line),
+            "{line:?} is missing in\n{said}"
+        );
+    }
+    assert!(!said.contains("X-A"), "{said}");
 }

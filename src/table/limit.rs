@@ -251,14 +251,13 @@ mod tests {
         let limit = limit(1_000, 5_000, 64);
         let passed = std::thread::scope(|scope| {
             let take = || {
-                (0..4_000)
-                    .filter(|_| limit.buckets.take(3, 9).passes)
-                    .count()
+                let takes = (0..4_000).map(|_| limit.buckets.take(3, 9));
+                takes.filter(|taken| taken.passes).count()
             };
-            let threads: Vec<_> = (0..4).map(|_| scope.spawn(take)).collect();
+            let threads = [(); 4].map(|()| scope.spawn(take));
             threads
-                .into_iter()
                 .map(|thread| thread.join().unwrap())
+                .iter()
                 .sum::<usize>()
         });
         assert_eq!(passed, 5_000);

@@ -39,6 +39,15 @@ pub struct RequestPlan<'a> {
     pub edits: Option<&'a dyn Edits>,
 }
 
+impl RequestPlan<'_> {
+    /// Whether a field does not go on although nothing in HTTP says so.
+    #[inline]
+    fn leaves_out(&self, field: &Field<'_>, name: Name) -> bool {
+        (self.drop_underscores && name == Name::Other && field.name.contains('_'))
+            || self.edits.is_some_and(|edits| edits.drops(field.name))
+    }
+}
+
 /// Ready-made text about one client, made once per connection.
 #[derive(Debug)]
 pub struct Forwarding {
@@ -75,9 +84,7 @@ pub fn request(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<u8>
     for field in head.fields {
         let name = Name::of(field.name);
         if goes_on(field, name, head.fields, head.connection.names_fields)
-            && !is_rewritten(name)
-            && !(plan.drop_underscores && name == Name::Other && field.name.contains('_'))
-            && !plan.edits.is_some_and(|edits| edits.drops(field.name))
+            && !(is_rewritten(name) || plan.leaves_out(field, name))
         {
             put_field(out, field.name.as_bytes(), field.value);
         } else if name == Name::MaxForwards {

@@ -19,12 +19,15 @@ pub(in crate::proxy) struct Shapes {
     all: RefCell<Vec<Shape>>,
     free: RefCell<Vec<usize>>,
     /// By the address of the policies, which stays theirs as long as they are here.
-    met: RefCell<HashMap<usize, Rc<Arc<Policies>>, foldhash::fast::RandomState>>,
+    met: RefCell<HashMap<usize, Rc<Met>, foldhash::fast::RandomState>>,
 }
+
+/// Policies that this core has met.
+struct Met(Arc<Policies>);
 
 struct Shape {
     lines: Vec<u8>,
-    policies: Rc<Arc<Policies>>,
+    policies: Rc<Met>,
 }
 
 /// The shape of one response; its place is free when this is dropped.
@@ -67,18 +70,18 @@ impl Shapes {
     /// Forgets policies that no table has any more.
     #[cold]
     pub(in crate::proxy) fn sweep(&self) {
-        let in_use = |kept: &Rc<Arc<Policies>>| Rc::strong_count(kept) > 1;
+        let in_use = |kept: &Rc<Met>| Rc::strong_count(kept) > 1;
         self.met
             .borrow_mut()
-            .retain(|_, kept| in_use(kept) || Arc::strong_count(kept) > 1);
+            .retain(|_, kept| in_use(kept) || Arc::strong_count(&kept.0) > 1);
     }
 
-    fn meet(&self, policies: &Arc<Policies>) -> Rc<Arc<Policies>> {
+    fn meet(&self, policies: &Arc<Policies>) -> Rc<Met> {
         let place = Arc::as_ptr(policies) as usize;
         if let Some(known) = self.met.borrow().get(&place) {
             return known.clone();
         }
-        let met = Rc::new(policies.clone());
+        let met = Rc::new(Met(policies.clone()));
         self.met.borrow_mut().insert(place, met.clone());
         met
     }
@@ -88,7 +91,7 @@ impl Handle {
     /// Whether the field `name` of the response goes.
     pub(in crate::proxy) fn drops(&self, name: &str) -> bool {
         self.with(|shape| {
-            let Policies { response, cors, .. } = &**shape.policies;
+            let Policies { response, cors, .. } = &*shape.policies.0;
             response.drops_field(name) || (cors.is_some() && crate::table::policy::is_of_cors(name))
         })
         .unwrap_or(false)
@@ -103,7 +106,7 @@ impl Handle {
     #[cold]
     pub(in crate::proxy) fn page(&self, status: u16, message: &str) -> Option<(Vec<u8>, Vec<u8>)> {
         self.with(|shape| {
-            let policies = &shape.policies;
+            let policies = &shape.policies.0;
             let page = policies.page(status)?;
             let mut body = Vec::new();
             let reason = local::phrase(status);
