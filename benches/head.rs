@@ -60,6 +60,8 @@ fn requests(criterion: &mut Criterion) {
             upgrade: None,
             drop_underscores: true,
             wants_trailers: false,
+            asked_host: b"example.org",
+            edits: None,
         };
         group.bench_function(BenchmarkId::new("write", name), |bencher| {
             bencher.iter(|| {

@@ -26,6 +26,8 @@ enum Command {
     Schema(cli::schema::Args),
     /// Say which route a request would take, and why
     Explain(cli::explain::Args),
+    /// Print what a configuration keeps of a secret
+    Hash(cli::hash::Args),
     /// Start a proxy and an origin to try things with
     Quickstart(cli::quickstart::Args),
     /// Start the bundled origin alone
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Command::Check(args) => cli::check::run(&args),
         Command::Schema(args) => cli::schema::run(&args),
         Command::Explain(args) => cli::explain::run(&args),
+        Command::Hash(args) => cli::hash::run(&args),
         Command::Quickstart(args) => cli::quickstart::run(&args),
         Command::Origin(args) => cli::origin::run(&args),
     }

@@ -61,7 +61,7 @@ async fn connection(core: Rc<Core>, stream: TcpStream, from: SocketAddr, _open: 
 }
 
 /// How long a client may take for each of its parts.
-fn within(core: &Core) -> Duration {
+pub(super) fn within(core: &Core) -> Duration {
     Duration::from_millis(core.state.borrow().config.admin.limits.timeout_ms)
 }
 

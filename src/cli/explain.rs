@@ -46,9 +46,13 @@ fn print(explanation: &Explanation) {
     for line in &explanation.verdicts {
         println!("{line}");
     }
+    for line in &explanation.policies {
+        println!("policy {line}");
+    }
     println!("outcome: {}", explanation.outcome);
     if let Some(head) = &explanation.forwarded {
         println!("server picked by: {}", explanation.upstream);
+        println!("retries: {}", explanation.retries);
         println!("request as forwarded:");
         head.lines().for_each(|line| println!("    {line}"));
     }

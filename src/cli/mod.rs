@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod explain;
+pub mod hash;
 pub mod origin;
 pub mod quickstart;
 pub mod run;

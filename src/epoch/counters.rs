@@ -100,6 +100,18 @@ counters! {
     upstream_reuses,
     /// Requests sent a second time.
     retries,
+    /// Servers taken out for their failures.
+    ejections,
+    /// Circuits opened.
+    circuits_opened,
+    /// Requests refused because a circuit was open.
+    circuit_refused,
+    /// Retries not made because the budget was spent.
+    retries_denied,
+    /// Requests refused because a rate limit was reached.
+    rate_limited,
+    /// Requests that waited for a server to become free.
+    queued,
     /// Waits that the clock ended, on the client's side.
     client_timeouts,
     /// Waits that the clock ended, on the server's side.

@@ -7,16 +7,19 @@
 
 #![forbid(unsafe_code)]
 
+mod balance;
 pub mod checks;
 pub mod config;
 pub mod defaults;
 mod document;
 pub mod faults;
+mod health;
 mod ids;
 mod lines;
 pub mod listener;
 mod load;
 mod one;
+pub mod policy;
 pub mod reference;
 pub mod route;
 mod schema;

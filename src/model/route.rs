@@ -6,6 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::defaults;
+use super::policy::{
+    Auth, Cors, Edits, ErrorPage, IpRules, Maintenance, NamedValue, RateLimit, SplitSticky,
+    SplitTarget,
+};
 
 /// A rule: what a request must look like, and what then happens to it.
 ///
@@ -103,6 +107,56 @@ pub struct Route {
     /// What other dialects of the admin API say about it, by their names; of no effect here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extensions: BTreeMap<String, serde_json::Value>,
+    /// Upstreams that share the requests, in the place of `upstream`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub traffic_split: Vec<SplitTarget>,
+    /// A cookie that keeps a client with its part of `traffic_split`; without it each request is
+    /// drawn anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split_sticky: Option<SplitSticky>,
+    /// The methods that are served; others get 405. None means all. Unlike `methods` this does not
+    /// leave a request to another route.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub allow_methods: Vec<String>,
+    /// Which clients may come in, by their address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip: Option<IpRules>,
+    /// Cross-origin requests; without it none of its fields are looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cors: Option<Cors>,
+    /// Who may come in, by what they prove.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
+    /// How many requests may come in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimit>,
+    /// Answering every request with the same for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<Maintenance>,
+    /// Changes to the fields of the request on its way to the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_headers: Option<Edits>,
+    /// Fields set on the request on its way to the server; as `request_headers.set`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub upstream_headers: Vec<NamedValue>,
+    /// Changes to the query on its way to the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_query: Option<Edits>,
+    /// The `Host` that the server gets, with the same places as values of fields have; without it
+    /// the one that the client sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub host_rewrite: Option<String>,
+    /// Changes to the fields of the response on its way to the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_headers: Option<Edits>,
+    /// The bodies of answers that Ringway makes itself because a request cannot be served.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub error_pages: Vec<ErrorPage>,
 }
 
 fn is_zero(rank: &i32) -> bool {
@@ -229,18 +283,45 @@ pub struct Respond {
 }
 
 /// Sending a request again when the first try failed.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retry {
-    /// How often, at the most; only where the first try can have had no effect.
+    /// How often, at the most; never where the first try may have had an effect.
     #[schemars(range(max = 10))]
     pub max_retries: u8,
+    /// After which failures.
+    pub on: Vec<RetryOn>,
+    /// The statuses that `status` stands for: 500 to 511, 520 to 530, 408, 425 or 429.
+    #[schemars(length(max = 32), inner(range(min = 408, max = 530)))]
+    pub statuses: Vec<u16>,
+    /// How long each try may take until its response begins; without it only the timeouts of the
+    /// route count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = defaults::MS_MAX))]
+    pub per_try_timeout_ms: Option<u64>,
+}
+
+/// A failure after which a request may be sent again.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryOn {
+    /// The connection could not be opened: nothing was sent, so any request may be repeated.
+    Connect,
+    /// The connection ended before an answer began; idempotent requests only.
+    Closed,
+    /// No answer in time; GET, HEAD, OPTIONS and QUERY only.
+    Timeout,
+    /// One of `statuses`, if another server is up; GET, HEAD, OPTIONS and QUERY only.
+    Status,
 }
 
 impl Default for Retry {
     fn default() -> Self {
         Self {
             max_retries: defaults::max_retries(),
+            on: vec![RetryOn::Connect, RetryOn::Closed, RetryOn::Status],
+            statuses: vec![502, 503, 504],
+            per_try_timeout_ms: None,
         }
     }
 }

@@ -9,8 +9,11 @@ use serde_json::{Value, json};
 use super::config::Config;
 use super::document::Format;
 use super::faults::Faults;
-use super::route::{Condition, Redirect, Respond, Retry, Route};
-use super::upstream::{ConnectionPool, LoadBalancer, Server, Upstream};
+use super::route::{Condition, Redirect, Respond, Retry, RetryOn, Route};
+use super::upstream::{
+    AllDown, CircuitBreaker, ConnectionPool, Hash, HashBy, LoadBalancer, Outlier, Queue, Server,
+    Sticky, Upstream,
+};
 use super::{LoadError, checks, load, read};
 
 fn faults(text: &str, format: Format) -> Faults {
@@ -316,6 +319,55 @@ fn respond() -> impl Strategy<Value = Respond> {
     })
 }
 
+/// A route with some of what it can do beside passing on, and nothing else.
+fn policies() -> impl Strategy<Value = Route> {
+    let all = json!({
+        "traffic_split": [
+            {"upstream": "a", "weight": 90},
+            {"upstream": "b", "weight": 0, "header": {"name": "x", "value": "1"},
+             "cookie": {"name": "c", "regex": "a+"}},
+        ],
+        "split_sticky": {"cookie": "part", "max_age_s": 60},
+        "allow_methods": ["GET"],
+        "ip": {"allow": ["10.0.0.0/8"], "deny": ["10.1.0.0/16", "fd00::/8"]},
+        "cors": {"allow_origins": ["*"], "allow_methods": ["PUT"], "allow_headers": ["x-a"],
+                 "expose_headers": ["x-b"], "allow_credentials": true, "max_age_s": 5},
+        "auth": {"type": "basic", "realm": "r", "users": [{"name": "u", "secret_hash": "x"}]},
+        "rate_limit": {"requests_per_second": 5, "burst_size": 6, "period_ms": 60000, "key": "header", "header": "x",
+                       "max_keys": 7},
+        "maintenance": {"enabled": false, "status": 500, "body": "b", "content_type": "t",
+                        "retry_after_s": 1, "allow": ["::1/128"]},
+        "request_headers": {"add": [{"name": "a", "value": "{path}"}]},
+        "upstream_headers": [{"name": "a", "value": ""}],
+        "request_query": {"remove": ["a"]},
+        "host_rewrite": "h",
+        "response_headers": {"set": [{"name": "a", "value": "b"}]},
+        "error_pages": [{"statuses": [502], "body": "{status}"}, {"body": "x"}],
+    });
+    let all: Vec<(String, Value)> = all.as_object().unwrap().clone().into_iter().collect();
+    let count = all.len();
+    prop::sample::subsequence(all, 0..=count)
+        .prop_map(|some| serde_json::from_value(Value::Object(some.into_iter().collect())).unwrap())
+}
+
+fn retry() -> impl Strategy<Value = Retry> {
+    let words = vec![
+        RetryOn::Connect,
+        RetryOn::Closed,
+        RetryOn::Timeout,
+        RetryOn::Status,
+    ];
+    let on = prop::sample::subsequence(words, 0..=4);
+    let statuses = prop::collection::vec(408..=599u16, 0..4);
+    let parts = (0..=10u8, on, statuses, prop::option::of(1..9_000_000u64));
+    parts.prop_map(|(max_retries, on, statuses, per_try_timeout_ms)| Retry {
+        max_retries,
+        on,
+        statuses,
+        per_try_timeout_ms,
+    })
+}
+
 prop_compose! {
     fn route()(
         id in prop::option::of(word()),
@@ -336,15 +388,17 @@ prop_compose! {
             (1..9_000_000u64, 1..9_000_000u64, 1..9_000_000u64, 1..9_000_000u64),
         max_response_bytes in 0..1u64 << 53,
         max_body_bytes in prop::option::of(0..1u64 << 53),
-        max_retries in 0..=10u8,
         enabled: bool,
+        retry in retry(),
+        policies in policies(),
     ) -> Route {
         Route {
             id, enabled, rank, host, path_prefix, path, path_template, path_regex, methods, headers, query,
             upstream, redirect, respond, rewrite_pattern, rewrite_replacement, rewrite_template,
             connect_timeout_ms, send_timeout_ms, read_timeout_ms, total_timeout_ms,
-            max_response_bytes, max_body_bytes, retry: Retry { max_retries },
+            max_response_bytes, max_body_bytes, retry,
             also: Vec::new(), extensions: Default::default(),
+            ..policies
         }
     }
 }
@@ -356,20 +410,104 @@ fn server() -> impl Strategy<Value = Server> {
         prop::option::of(1..=u16::MAX),
         unix,
         any::<u16>(),
+        (
+            any::<bool>(),
+            any::<bool>(),
+            prop::option::of(1..=1_048_576u32),
+        ),
+        (any::<u32>(), 1..9_000_000u64),
     );
-    parts.prop_map(|(address, port, unix, weight)| Server {
-        address,
-        port,
-        unix,
-        weight,
+    parts.prop_map(
+        |(address, port, unix, weight, (backup, drain, max), fails)| Server {
+            address,
+            port,
+            unix,
+            weight,
+            backup,
+            drain,
+            max_connections: max,
+            max_fails: fails.0,
+            fail_timeout_ms: fails.1,
+        },
+    )
+}
+
+fn balancer() -> impl Strategy<Value = LoadBalancer> {
+    prop::sample::select(vec![
+        LoadBalancer::RoundRobin,
+        LoadBalancer::WeightedRoundRobin,
+        LoadBalancer::LeastConn,
+        LoadBalancer::PeakEwma,
+        LoadBalancer::Random,
+        LoadBalancer::IpHash,
+        LoadBalancer::ConsistentHash,
+    ])
+}
+
+fn hash() -> impl Strategy<Value = Hash> {
+    let by = prop::sample::select(vec![
+        HashBy::Client,
+        HashBy::Header,
+        HashBy::Cookie,
+        HashBy::Query,
+        HashBy::Path,
+    ]);
+    let parts = (
+        by,
+        prop::option::of(word()),
+        prop::option::of(101..=10_000u32),
+    );
+    parts.prop_map(|(by, name, load_bound_percent)| Hash {
+        by,
+        name,
+        load_bound_percent,
     })
+}
+
+fn outlier() -> impl Strategy<Value = Outlier> {
+    let parts = (
+        1..=100u8,
+        any::<u32>(),
+        100..9_000_000u64,
+        100..9_000_000u64,
+    );
+    parts.prop_map(
+        |(error_percent, min_requests, window_ms, ejection_ms)| Outlier {
+            error_percent,
+            min_requests,
+            window_ms,
+            ejection_ms,
+        },
+    )
+}
+
+fn breaker() -> impl Strategy<Value = CircuitBreaker> {
+    let times = (100..9_000_000u64, 100..9_000_000u64);
+    let parts = (1..=100u8, any::<u32>(), times, 1..=1_000u32);
+    parts.prop_map(
+        |(failure_percent, min_requests, (window_ms, open_ms), trial_requests)| CircuitBreaker {
+            failure_percent,
+            min_requests,
+            window_ms,
+            open_ms,
+            trial_requests,
+        },
+    )
 }
 
 prop_compose! {
     fn upstream()(
         name in word(),
         servers in prop::collection::vec(server(), 1..4),
-        weighted: bool,
+        load_balancer in balancer(),
+        hash in prop::option::of(hash()),
+        sticky in prop::option::of((word(), prop::option::of(1..=31_536_000u32), any::<bool>())),
+        queue in prop::option::of((1..=65_536u32, 1..9_000_000u64)),
+        slow_start_ms in 0..9_000_000u64,
+        refuse: bool,
+        outlier in prop::option::of(outlier()),
+        circuit_breaker in prop::option::of(breaker()),
+        (max_ejection_percent, retry_budget_percent) in (0..=100u8, 0..=100u8),
         max_connections in 1..=1_048_576u32,
         max_idle: u32,
         idle_timeout_ms in 1..9_000_000u64,
@@ -378,10 +516,16 @@ prop_compose! {
         Upstream {
             name,
             servers,
-            load_balancer: match weighted {
-                true => LoadBalancer::WeightedRoundRobin,
-                false => LoadBalancer::RoundRobin,
-            },
+            load_balancer,
+            hash,
+            sticky: sticky.map(|(cookie, max_age_s, secure)| Sticky { cookie, max_age_s, secure }),
+            slow_start_ms,
+            queue: queue.map(|(max_requests, timeout_ms)| Queue { max_requests, timeout_ms }),
+            outlier,
+            max_ejection_percent,
+            circuit_breaker,
+            retry_budget_percent,
+            all_down: if refuse { AllDown::Refuse } else { AllDown::Try },
             connection_pool: ConnectionPool {
                 max_connections, max_idle, idle_timeout_ms, connect_timeout_ms,
             },

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::balance::{AllDown, Hash, HashBy, LoadBalancer, Queue, Sticky};
 use super::defaults;
+pub use super::health::{CircuitBreaker, Outlier};
 
 /// A named group of servers.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -22,6 +24,38 @@ pub struct Upstream {
     /// How a server is picked for a request.
     #[serde(default)]
     pub load_balancer: LoadBalancer,
+    /// The key of `consistent_hash`; without it the client's address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<Hash>,
+    /// A cookie that keeps a client with its server, as long as that is up and below its limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<Sticky>,
+    /// How long a server that is new, or that comes back, takes to its full share. Not looked at
+    /// by `ip_hash` and `consistent_hash`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(max = defaults::MS_MAX))]
+    pub slow_start_ms: u64,
+    /// Requests that wait while every server is at its limit; without it they are 503 at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<Queue>,
+    /// What to do with a request when every server is out.
+    #[serde(default)]
+    pub all_down: AllDown,
+    /// Taking servers out by their share of failures; without it `max_fails` alone decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outlier: Option<Outlier>,
+    /// The most servers, in percent of all, that each worker takes out for their failures; one it
+    /// always may.
+    #[serde(default = "defaults::max_ejection_percent")]
+    #[schemars(range(max = 100))]
+    pub max_ejection_percent: u8,
+    /// Refusing requests for a while when too many fail; without it none are refused for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub circuit_breaker: Option<CircuitBreaker>,
+    /// Retries to this upstream, in percent of its requests, per worker; beyond that only ten.
+    #[serde(default = "defaults::retry_budget_percent")]
+    #[schemars(range(max = 100))]
+    pub retry_budget_percent: u8,
     /// Connections that each worker keeps.
     #[serde(default)]
     pub connection_pool: ConnectionPool,
@@ -44,20 +78,71 @@ pub struct Server {
     /// The absolute path of a unix socket, 103 bytes at most; instead of `address` and `port`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unix: Option<PathBuf>,
-    /// Its share of the requests under `weighted_round_robin`; 0 gets none.
+    /// Its share of the requests, where the balancer looks at it; 0 gets none.
     #[serde(default = "defaults::weight")]
     pub weight: u16,
+    /// Whether it gets requests only while no other server is up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub backup: bool,
+    /// Whether it gets no new requests, but for clients that a cookie keeps with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drain: bool,
+    /// Requests in flight to it, per worker; it is passed over while it has as many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub max_connections: Option<u32>,
+    /// Failures in a row after which each worker takes it out; 0 is never. A failure is a
+    /// connection that cannot be opened, no answer or none in time, one that is no HTTP, or 502,
+    /// 503 or 504.
+    #[serde(default = "defaults::max_fails")]
+    pub max_fails: u32,
+    /// How long it is then out. After that it gets one request at a time, until one goes well.
+    #[serde(default = "defaults::fail_timeout_ms")]
+    #[schemars(range(min = 1, max = defaults::MS_MAX))]
+    pub fail_timeout_ms: u64,
 }
 
-/// How a server is picked for a request.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LoadBalancer {
-    /// One after the other, on each worker.
-    #[default]
-    RoundRobin,
-    /// In proportion to `weight`, smoothly mixed.
-    WeightedRoundRobin,
+impl Upstream {
+    /// These servers, and everything else as it is by default.
+    pub fn of(name: String, servers: Vec<Server>) -> Self {
+        Self {
+            name,
+            servers,
+            load_balancer: LoadBalancer::default(),
+            hash: None,
+            sticky: None,
+            slow_start_ms: 0,
+            queue: None,
+            all_down: AllDown::default(),
+            outlier: None,
+            max_ejection_percent: defaults::max_ejection_percent(),
+            circuit_breaker: None,
+            retry_budget_percent: defaults::retry_budget_percent(),
+            connection_pool: ConnectionPool::default(),
+            extensions: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for Server {
+    /// A server without an address, and everything else as it is by default.
+    fn default() -> Self {
+        Self {
+            address: None,
+            port: None,
+            unix: None,
+            weight: defaults::weight(),
+            backup: false,
+            drain: false,
+            max_connections: None,
+            max_fails: defaults::max_fails(),
+            fail_timeout_ms: defaults::fail_timeout_ms(),
+        }
+    }
+}
+
+fn is_zero(ms: &u64) -> bool {
+    *ms == 0
 }
 
 /// Connections to the servers of an upstream that each worker keeps.

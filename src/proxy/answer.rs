@@ -7,10 +7,13 @@ use std::net::Shutdown;
 use super::accept::Connection;
 use super::body::{BodyFault, Outgoing, Pump, Reframe, put_before, put_behind};
 use super::core::Core;
+use super::failure::Failure;
 use super::fault::Fault;
 use super::forward::Plan;
+use super::pick::{self, Picked, Tried};
 use super::pool::Link;
 use super::record::Entry;
+use super::shape::Edits;
 use crate::net::{Deadline, Lease, Stream};
 use crate::wire::compose::{self, Persistence, ResponsePlan};
 use crate::wire::field::Name;
@@ -67,11 +70,18 @@ pub(super) struct Exchange<'a> {
     pub(super) client: &'a Stream,
     pub(super) client_deadline: &'a Deadline,
     pub(super) link: &'a Link,
+    pub(super) picked: &'a Picked,
     pub(super) plan: &'a Plan,
     /// The tick at which all must be done.
     pub(super) total: u64,
     /// Whether the request body is still on its way.
     pub(super) uploading: &'a Cell<bool>,
+    /// The tick at which the response must have begun.
+    pub(super) head_by: u64,
+    /// The servers that the request has been sent to before.
+    pub(super) tried: Tried,
+    /// Whether the request can still be sent again: it is safe, whole and undamaged.
+    pub(super) retriable: Cell<bool>,
 }
 
 /// How a try ended well.
@@ -91,70 +101,8 @@ pub(super) struct Answered {
     pub(super) lease: Lease,
 }
 
-/// How a try failed.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Failure {
-    pub(super) fault: Fault,
-    /// The server of the try.
-    pub(super) server: Option<usize>,
-    /// Whether nothing came back, so that another try can be made.
-    pub(super) repeatable: bool,
-    /// Whether the connection had been kept: the server may never have seen the request.
-    pub(super) stale: bool,
-    /// Whether the client has got a part of the response.
-    pub(super) begun: bool,
-}
-
 /// What passing a response on ends with; a failure gives the buffer of the request back.
 pub(super) type Answering = Result<Answered, (Failure, Option<Lease>)>;
-
-impl Failure {
-    pub(super) fn of(fault: Fault) -> Self {
-        Self {
-            fault,
-            server: None,
-            repeatable: false,
-            stale: false,
-            begun: false,
-        }
-    }
-
-    pub(super) fn to_connect(fault: Fault, server: usize) -> Self {
-        let repeatable = matches!(fault, Fault::Unreachable | Fault::ConnectTimeout);
-        Self {
-            server: Some(server),
-            repeatable,
-            ..Self::of(fault)
-        }
-    }
-
-    pub(super) fn to_send(timely: bool, repeatable: bool, stale: bool) -> Self {
-        let fault = if timely {
-            Fault::Closed
-        } else {
-            Fault::Timeout
-        };
-        Self {
-            repeatable,
-            stale,
-            ..Self::of(fault)
-        }
-    }
-
-    pub(super) fn at(self, server: usize) -> Self {
-        Self {
-            server: Some(server),
-            ..self
-        }
-    }
-
-    fn begun(fault: Fault) -> Self {
-        Self {
-            begun: true,
-            ..Self::of(fault)
-        }
-    }
-}
 
 impl Exchange<'_> {
     /// Starts a wait for the server, within the time for the whole exchange.
@@ -172,6 +120,31 @@ impl Exchange<'_> {
 
     pub(super) fn await_answer(&self) {
         self.await_server(self.plan.timeouts.read_ms);
+    }
+
+    /// Starts the wait for the response to begin.
+    fn await_head(&self) {
+        let tick = self
+            .core
+            .deadlines
+            .after(u64::from(self.plan.timeouts.read_ms));
+        self.link.deadline.set_at(tick.min(self.head_by));
+    }
+
+    /// Whether a response of this status is not the answer yet: another server is to be asked.
+    fn is_to_be_tried_again(&self, status: u16) -> bool {
+        let Self { core, plan, .. } = self;
+        let now = core.deadlines.now();
+        if !plan.retries.on_status(status) || now >= self.total {
+            return false;
+        }
+        if !pick::another(&plan.pool, self.tried, self.picked.index, now) {
+            return false;
+        }
+        if !plan.pool.budget.has_one() {
+            core.counters.retries_denied.add(1);
+        }
+        plan.pool.budget.has_one()
     }
 
     pub(super) fn fault_of_client(&self, fault: BodyFault) -> Fault {
@@ -196,6 +169,30 @@ impl Exchange<'_> {
         } else {
             Fault::Closed
         }
+    }
+
+    /// Nothing came, or no whole head: what that means for another try.
+    fn failure_without_answer(&self, silent: bool) -> Failure {
+        let fault = self.fault_of_server();
+        let on_timeout = self.plan.retries.on_timeout && self.retriable.get();
+        let repeatable = match fault {
+            Fault::Closed => silent,
+            Fault::Timeout => silent && on_timeout,
+            _ => false,
+        };
+        Failure {
+            repeatable,
+            ..Failure::of(fault)
+        }
+    }
+
+    /// Makes room for a longer head; the request in front of it goes.
+    fn make_room(&self, lease: &mut Lease) {
+        self.retriable.set(false);
+        lease.compact();
+        let more = self.core.snapshot().settings.head.bytes;
+        let bytes = lease.len() + more;
+        lease.grow(bytes);
     }
 
     fn await_client(&self) {
@@ -245,13 +242,17 @@ async fn await_head(
         let progress = if lease.is_empty() {
             Progress::More
         } else {
-            read_head(exchange, body, &mut lease, entry)
-                .map_err(|fault| (Failure::of(fault), None))?
+            match read_head(exchange, body, &mut lease, entry) {
+                Ok(progress) => progress,
+                Err(Fault::Status) => return Err((Failure::of_status(), Some(lease))),
+                Err(fault) => return Err((Failure::of(fault), None)),
+            }
         };
         match progress {
             Progress::Final(begun) => return Ok((begun, lease)),
             Progress::Interim => {
                 interim += 1;
+                exchange.retriable.set(false);
                 if interim > exchange.plan.max_interim {
                     return Err((Failure::of(Fault::BadResponse), None));
                 }
@@ -261,27 +262,17 @@ async fn await_head(
             }
             Progress::More => {
                 if lease.room() == 0 {
-                    lease.compact();
-                    let more = exchange.core.snapshot().settings.head.bytes;
-                    let bytes = lease.len() + more;
-                    lease.grow(bytes);
+                    exchange.make_room(&mut lease);
                 }
                 if !exchange.uploading.get() {
-                    exchange.await_answer();
+                    exchange.await_head();
                 }
                 let silent = interim == 0 && lease.is_empty();
                 let (received, lent) = exchange.link.stream.receive(lease).await;
                 lease = lent;
                 if !matches!(received, Ok(1..)) {
-                    let fault = exchange.fault_of_server();
-                    let repeatable = silent && fault == Fault::Closed;
-                    return Err((
-                        Failure {
-                            repeatable,
-                            ..Failure::of(fault)
-                        },
-                        Some(lease),
-                    ));
+                    let failure = exchange.failure_without_answer(silent);
+                    return Err((failure, Some(lease)));
                 }
             }
         }
@@ -393,6 +384,10 @@ fn read_head(
         lease.advance(length);
         return Ok(Progress::Interim);
     }
+    exchange.picked.busy.answered(response.status);
+    if exchange.retriable.get() && exchange.is_to_be_tried_again(response.status) {
+        return Err(Fault::Status);
+    }
     if response
         .content_length
         .is_some_and(|length| length > plan.max_response_bytes)
@@ -426,6 +421,7 @@ fn begin(
         .then(|| response.fields.iter())
         .and_then(|mut fields| fields.find(|field| Name::of(field.name) == Name::Upgrade));
     let dates = core.dates.borrow();
+    let edits = Edits(exchange).are_needed();
     compose::response(
         response,
         &ResponsePlan {
@@ -437,6 +433,7 @@ fn begin(
                 (false, _) => Persistence::Close,
             },
             upgrade: upgrade.map(|field| field.value),
+            edits: edits.then_some(&Edits(exchange)),
         },
         composed,
     );
@@ -485,6 +482,7 @@ fn compose_interim(response: &Response<'_, '_>, composed: &mut Vec<u8>) {
         date: b"",
         connection: Persistence::Implied,
         upgrade: None,
+        edits: None,
     };
     compose::response(response, &plan, composed);
 }

@@ -9,6 +9,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::accept;
+use super::balance::Chance;
+use super::policy::Shapes;
 use super::pool::Pools;
 use super::record::Dates;
 use super::serve::Scratch;
@@ -49,6 +51,8 @@ pub struct CoreParts {
 pub(super) struct Core {
     pub(super) deadlines: Rc<Deadlines>,
     pub(super) pools: Pools,
+    pub(super) shapes: Rc<Shapes>,
+    pub(super) chance: Chance,
     pub(super) counters: Arc<Counters>,
     pub(super) heads: Rc<BufferPool>,
     pub(super) exchanges: Rc<BufferPool>,
@@ -77,6 +81,8 @@ pub async fn run(parts: CoreParts) -> std::io::Result<()> {
     let core = Rc::new(Core {
         deadlines: Rc::default(),
         pools: Pools::new(parts.counters.clone()),
+        shapes: Rc::default(),
+        chance: Chance::default(),
         counters: parts.counters,
         heads: BufferPool::new(HEAD_BUFFER, RESTING, usize::MAX),
         exchanges: BufferPool::new(EXCHANGE_BUFFER, RESTING, usize::MAX),
@@ -140,6 +146,7 @@ impl Core {
         self.mailbox.acknowledge(epoch);
         self.mailbox.give_back(old);
         self.counters.epochs.add(1);
+        self.shapes.sweep();
     }
 
     fn look(&self) {

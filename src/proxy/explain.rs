@@ -3,10 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::fault::Refusal;
+use super::policy::{self, Drafts, Passed};
 use super::rewrite::Outbound;
 use super::understand::{Space, Understood, understand};
 use crate::epoch::Settings;
 use crate::model::Config;
+use crate::table::policy::Filling;
 use crate::table::{Action, Forward, Found, Table};
 use crate::wire::compose::Forwarding;
 use crate::wire::head::Slots;
@@ -20,6 +22,10 @@ pub struct Explanation {
     pub outcome: String,
     /// How the upstream picks its server, and from which.
     pub upstream: String,
+    /// What the policies of the route say, a sentence each.
+    pub policies: Vec<String>,
+    /// When the request would be sent again.
+    pub retries: String,
     /// The head that a server would get.
     pub forwarded: Option<String>,
 }
@@ -117,11 +123,19 @@ fn routed(table: &Table, settings: &Settings, request: &Understood<'_, '_>) -> E
             }
         }
     };
+    let policies = match &found.route.policies {
+        Some(policies) => policy::explain(policies, table, request, CLIENT),
+        None => Vec::new(),
+    };
     Explanation {
         verdicts,
+        policies,
         ..explanation
     }
 }
+
+/// No client is there; this stands for one in documentation (RFC 5737).
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 fn forwarded(
     table: &Table,
@@ -132,8 +146,23 @@ fn forwarded(
 ) -> Explanation {
     let mut path = Vec::new();
     let mut composed = Vec::new();
-    // No client is there; 192.0.2.1 stands for one in documentation (RFC 5737).
-    let client = Forwarding::of(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
+    let client = Forwarding::of(CLIENT);
+    let policies = found.route.policies.as_ref();
+    let passed = policies.map(|policies| Passed {
+        policies,
+        filling: Filling {
+            client_ip: client.address(),
+            consumer: b"",
+            host: request.host,
+            method: request.head.method.as_bytes(),
+            path: request.path,
+            query: request.query.unwrap_or_default(),
+            route: policies.route.as_bytes(),
+            captures: &found.captures,
+        },
+        upstream: None,
+        shape: None,
+    });
     let upstream = table.upstream(to.upstream);
     let name = upstream.map_or("(gone)", |upstream| &upstream.name);
     let client = &client;
@@ -145,20 +174,31 @@ fn forwarded(
         upstream: name,
         client,
         trusted: false,
+        passed: passed.as_ref(),
     }
-    .compose(&mut path, &mut composed);
+    .compose(&mut path, &mut Drafts::default(), &mut composed);
     let servers = upstream.map_or_else(String::new, |upstream| {
-        let servers: Vec<&str> = upstream
+        let servers: Vec<String> = upstream
             .servers
             .iter()
-            .map(|server| &*server.name)
+            .map(|server| match (server.drain, server.backup) {
+                (true, _) => format!("{} (draining)", server.name),
+                (_, true) => format!("{} (backup)", server.name),
+                _ => server.name.to_string(),
+            })
             .collect();
-        format!("{:?} among {}", upstream.balancer, servers.join(", "))
+        format!(
+            "{}, among {}",
+            upstream.spread.describe(),
+            servers.join(", ")
+        )
     });
     Explanation {
         verdicts: Vec::new(),
         outcome: format!("forwarded to upstream {name} by route {}", found.route.id),
         upstream: servers,
+        policies: Vec::new(),
+        retries: to.retries.describe(),
         forwarded: Some(String::from_utf8_lossy(&composed).into_owned()),
     }
 }

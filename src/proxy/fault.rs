@@ -11,6 +11,18 @@ pub(super) enum Fault {
     /// As many connections as the upstream may have are in use.
     #[error("all connections to the upstream are in use")]
     PoolFull,
+    /// Every server that is up has as many requests as it may have.
+    #[error("every server of the upstream is at its limit")]
+    Busy,
+    /// The request waited for a server for as long as it may.
+    #[error("no server of the upstream became free in time")]
+    QueueTimeout,
+    /// Too many requests to the upstream have failed; for a while none is sent.
+    #[error("the upstream fails too often; it is left alone for a while")]
+    CircuitOpen,
+    /// The server answered with a status for which another is to be tried.
+    #[error("the server answered that it cannot")]
+    Status,
     /// A connection could not be opened.
     #[error("the server could not be reached")]
     Unreachable,
@@ -47,7 +59,12 @@ impl Fault {
     /// The status for the client; `None` where nobody is left to read it.
     pub(super) fn status(self) -> Option<u16> {
         Some(match self {
-            Self::NoServer | Self::PoolFull => 503,
+            Self::NoServer
+            | Self::PoolFull
+            | Self::Busy
+            | Self::QueueTimeout
+            | Self::CircuitOpen
+            | Self::Status => 503,
             Self::Unreachable | Self::Closed | Self::BadResponse | Self::TooLarge => 502,
             Self::ConnectTimeout | Self::Timeout => 504,
             Self::RequestTooLarge => 413,
@@ -60,8 +77,8 @@ impl Fault {
     /// The error type of RFC 9209 §2.3 for `Proxy-Status`; none where the client is at fault.
     pub(super) fn proxy_status(self) -> Option<&'static str> {
         Some(match self {
-            Self::NoServer => "destination_unavailable",
-            Self::PoolFull => "connection_limit_reached",
+            Self::NoServer | Self::CircuitOpen | Self::Status => "destination_unavailable",
+            Self::PoolFull | Self::Busy | Self::QueueTimeout => "connection_limit_reached",
             Self::Unreachable => "connection_refused",
             Self::ConnectTimeout => "connection_timeout",
             Self::Timeout => "http_response_timeout",
@@ -77,6 +94,10 @@ impl Fault {
         match self {
             Self::NoServer => "no_server",
             Self::PoolFull => "pool_full",
+            Self::Busy => "servers_busy",
+            Self::QueueTimeout => "queue_timeout",
+            Self::CircuitOpen => "circuit_open",
+            Self::Status => "server_status",
             Self::Unreachable => "unreachable",
             Self::ConnectTimeout => "connect_timeout",
             Self::Timeout => "server_timeout",

@@ -6,20 +6,23 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use super::accept::Connection;
-use super::answer::{self, After, Answer, Answering, Exchange, Failure};
+use super::affinity::Affinity;
+use super::answer::{self, After, Answer, Answered, Exchange};
 use super::body::{BodyFault, Outgoing, Pump, Reframe, put_behind};
 use super::connect::{self, Connected};
 use super::core::{Core, EXCHANGE_BUFFER};
+use super::failure::Failure;
 use super::fault::Fault;
 use super::local;
-use super::pick::{Picked, pick};
+use super::pick::{Picked, Tried, acquire, wait};
+use super::policy::Handle;
 use super::pool::{Link, Pool};
 use super::record::Entry;
 use super::serve::is_modern;
 use super::tunnel;
 use crate::epoch::Settings;
 use crate::net::{Buffer, Lease};
-use crate::table::{Forward, RouteTimeouts};
+use crate::table::{Forward, Retries, RouteTimeouts};
 use crate::wire::head::{Body, Request};
 
 /// A request that is to be passed on: all that is needed of it and of its route.
@@ -36,14 +39,20 @@ pub(super) struct Plan {
     upload: Option<Reframe>,
     /// Whether that is all of the request.
     is_whole: bool,
-    max_retries: u8,
+    pub(super) retries: Retries,
     /// Sending it twice means the same as once.
     idempotent: bool,
+    /// It changes nothing at the server (RFC 9110 §9.2.1).
+    safe: bool,
     pub(super) to_head: bool,
     pub(super) modern: bool,
     pub(super) persistent: bool,
     pub(super) upgrade: bool,
     pub(super) max_interim: u8,
+    /// What of the request decides which server it gets.
+    pub(super) affinity: Affinity,
+    /// What its response is to get.
+    pub(super) shape: Option<Handle>,
 }
 
 impl Plan {
@@ -76,14 +85,68 @@ impl Plan {
             upload: (head.body != Body::None)
                 .then(|| Reframe::new(head.body, outgoing, most, settings.head.bytes)),
             is_whole: head.body == Body::None,
-            max_retries: to.max_retries,
+            retries: to.retries,
             idempotent: head.is_idempotent(),
+            safe: matches!(head.method, "GET" | "HEAD" | "OPTIONS" | "QUERY"),
             to_head: head.method == "HEAD",
             modern: is_modern(head.version),
             persistent: head.is_persistent(),
             upgrade,
             max_interim: settings.limits.max_interim_responses,
+            affinity: Affinity::default(),
+            shape: None,
         }
+    }
+
+    /// How long one try may take until its response begins.
+    fn per_try_ms(&self) -> u32 {
+        match self.retries.per_try_ms {
+            0 => u32::MAX,
+            ms => ms,
+        }
+    }
+
+    /// The tick at which the response to a try that begins now must have begun.
+    fn head_by(&self, core: &Core, total: u64) -> u64 {
+        total.min(core.deadlines.after(u64::from(self.retries.per_try_ms)))
+    }
+
+    /// What a failure after the connection means for the server and for another try.
+    fn judge(
+        &self,
+        mut failure: Failure,
+        picked: &Picked,
+        repeatable: bool,
+        reused: bool,
+        now: u64,
+    ) -> Failure {
+        let closed = failure.fault == Fault::Closed;
+        failure.repeatable &= repeatable && (!closed || self.retries.on_closed || reused);
+        failure.stale = reused && failure.repeatable && closed;
+        if !failure.stale {
+            picked.busy.failed(failure.fault, now);
+        }
+        failure.at(picked.index)
+    }
+
+    /// What becomes of both connections after an exchange that went well.
+    fn settle(
+        &self,
+        answered: Answered,
+        link: Link,
+        picked: Picked,
+        uploading: bool,
+        now: u64,
+    ) -> Answer {
+        picked.busy.done(now);
+        if answered.tunnel {
+            return Answer::Tunnel(link.busy(picked.busy), answered.lease);
+        }
+        if answered.reusable && !uploading {
+            self.pool.keep(&picked.server, link, now);
+        }
+        let open = answered.keeps_client && !uploading;
+        Answer::Done(if open { After::KeepOpen } else { After::Close })
     }
 
     /// Whether the client has sent all of the request.
@@ -113,6 +176,43 @@ impl Plan {
     }
 }
 
+/// What has been tried already.
+#[derive(Clone, Copy, Default)]
+struct Again {
+    tries: u8,
+    tried: Tried,
+    /// Whether only a new connection will do.
+    fresh: bool,
+}
+
+impl Again {
+    /// Whether a further try may follow this failure; it is then noted, and paid for out of the
+    /// budget. One is free: the server had closed a kept connection before it saw the request.
+    #[cold]
+    fn may_follow(&mut self, failure: &Failure, plan: &Plan, core: &Core, total: u64) -> bool {
+        if !failure.repeatable || plan.request.is_none() || core.deadlines.now() >= total {
+            return false;
+        }
+        if failure.stale && !self.fresh {
+            self.fresh = true;
+            return true;
+        }
+        if self.tries >= plan.retries.max {
+            return false;
+        }
+        if !plan.pool.budget.take_out() {
+            core.counters.retries_denied.add(1);
+            return false;
+        }
+        self.tries += 1;
+        self.fresh = true;
+        if let Some(server) = failure.server {
+            self.tried.add(server);
+        }
+        true
+    }
+}
+
 /// Passes a request on and its answer back.
 pub(super) async fn forward(
     connection: &mut Connection,
@@ -122,29 +222,26 @@ pub(super) async fn forward(
 ) -> After {
     let total = core.deadlines.after(u64::from(plan.timeouts.total_ms));
     entry.received(plan.at_hand);
-    let mut failed_at = None;
-    let mut tries = 0u8;
+    let percent = plan.pool.judgement.borrow().budget_percent;
+    plan.pool.budget.pay_in(percent);
+    let mut again = Again::default();
     loop {
-        let fault = match attempt(connection, core, plan, entry, total, failed_at, tries).await {
+        let fault = match attempt(connection, core, plan, entry, total, again).await {
             Ok(Answer::Done(after)) => return after,
             Ok(Answer::Tunnel(link, lease)) => {
                 let tunnel = tunnel::tunnel(connection, core, link, lease, entry);
                 return Box::pin(tunnel).await;
             }
             Err(failure) => {
-                let again = failure.repeatable && plan.request.is_some();
-                if !(again && (tries < plan.max_retries || (failure.stale && tries == 0))) {
-                    entry.fail(failure.fault);
-                    if failure.begun || failure.fault.status().is_none() {
-                        return After::Abort;
-                    }
-                    failure.fault
-                } else {
-                    tries += 1;
+                if again.may_follow(&failure, plan, core, total) {
                     core.counters.retries.add(1);
-                    failed_at = failure.server.filter(|_| !failure.stale);
                     continue;
                 }
+                entry.fail(failure.fault);
+                if failure.begun || failure.fault.status().is_none() {
+                    return After::Abort;
+                }
+                failure.fault
             }
         };
         return Box::pin(local::fault(connection, core, fault, plan, entry)).await;
@@ -158,31 +255,20 @@ async fn attempt(
     plan: &mut Plan,
     entry: &mut Entry<'_>,
     total: u64,
-    failed_at: Option<usize>,
-    tries: u8,
+    again: Again,
 ) -> Result<Answer, Failure> {
-    let picked = pick(&plan.pool, failed_at).ok_or_else(|| Failure::of(Fault::NoServer))?;
+    let picked = find(core, plan, again, total).await?;
     let repeatable = plan.idempotent && plan.is_whole;
-    let limit = u64::from(plan.timeouts.connect_ms);
+    let head_by = plan.head_by(core, total);
     entry.picked(&plan.pool, &picked.server.name);
-    let kept = match tries {
-        0 => connect::kept(core, &plan.pool, &picked, repeatable),
-        _ => None,
-    };
-    let Connected { link, reused } = match kept {
-        Some(connected) => connected,
-        // Boxed, as all that is rare here: the exchange stays small.
-        None => Box::pin(connect::open(core, &plan.pool, &picked, limit))
-            .await
-            .map_err(|fault| Failure::to_connect(fault, picked.index))?,
-    };
+    let Connected { link, reused } = reach(core, plan, &picked, again.fresh, repeatable).await?;
     entry.connected(reused);
     let Some(mut request) = plan.request.take() else {
         return Err(Failure::of(Fault::NoServer));
     };
     request.refill(0..plan.request_bytes);
     link.deadline
-        .set_at(total.min(core.deadlines.after(u64::from(plan.timeouts.send_ms))));
+        .set_at(head_by.min(core.deadlines.after(u64::from(plan.timeouts.send_ms))));
     let (sent, mut lease) = link.stream.send_once(request).await;
     let mut sent = sent.map(|count| lease.advance(count));
     if sent.is_ok() && !lease.is_empty() {
@@ -190,8 +276,8 @@ async fn attempt(
     }
     if sent.is_err() && plan.upload.is_none() {
         plan.request = Some(lease);
-        let timely = !link.deadline.has_passed();
-        return Err(Failure::to_send(timely, repeatable, reused).at(picked.index));
+        let failure = Failure::to_send(!link.deadline.has_passed());
+        return Err(plan.judge(failure, &picked, repeatable, reused, core.deadlines.now()));
     }
     lease.reset(plan.request_bytes);
     let uploading = Cell::new(plan.upload.is_some());
@@ -207,45 +293,58 @@ async fn attempt(
         client,
         client_deadline,
         link: &link,
+        picked: &picked,
         plan,
         total,
         uploading: &uploading,
+        head_by,
+        tried: again.tried,
+        retriable: Cell::new(plan.safe && plan.is_whole && again.tries < plan.retries.max),
     };
     let answered = match upload {
         None => answer::answer(&exchange, lease, entry).await,
         Some(upload) => both(&exchange, lease, entry, upload, input).await,
     };
-    conclude(core, plan, &picked, link, answered, uploading.get()).map_err(|mut failure| {
-        failure.repeatable &= repeatable;
-        failure.stale = reused && failure.repeatable;
-        failure.at(picked.index)
-    })
-}
-
-/// What becomes of the server's connection, and with it of the client's, after a try.
-fn conclude(
-    core: &Core,
-    plan: &mut Plan,
-    picked: &Picked,
-    link: Link,
-    answered: Answering,
-    uploading: bool,
-) -> Result<Answer, Failure> {
+    let now = core.deadlines.now();
     match answered {
-        Ok(answered) if answered.tunnel => Ok(Answer::Tunnel(link, answered.lease)),
-        Ok(answered) => {
-            if answered.reusable && !uploading {
-                plan.pool.keep(&picked.server, link, core.deadlines.now());
-            }
-            let open = answered.keeps_client && !uploading;
-            let after = if open { After::KeepOpen } else { After::Close };
-            Ok(Answer::Done(after))
-        }
+        Ok(answered) => Ok(plan.settle(answered, link, picked, uploading.get(), now)),
         Err((failure, lease)) => {
             plan.request = lease;
-            Err(failure)
+            Err(plan.judge(failure, &picked, repeatable, reused, now))
         }
     }
+}
+
+/// Picks a server, or waits for one.
+async fn find(core: &Core, plan: &Plan, again: Again, total: u64) -> Result<Picked, Failure> {
+    let picked = match acquire(core, &plan.pool, plan.affinity, again.tried) {
+        Err(Fault::Busy) => {
+            let waiting = wait(core, &plan.pool, plan.affinity, again.tried, total);
+            Box::pin(waiting).await
+        }
+        picked => picked,
+    };
+    picked.map_err(Failure::of)
+}
+
+/// A kept connection to the picked server, or a new one.
+async fn reach(
+    core: &Core,
+    plan: &Plan,
+    picked: &Picked,
+    fresh: bool,
+    repeatable: bool,
+) -> Result<Connected, Failure> {
+    if !fresh && let Some(kept) = connect::kept(core, &plan.pool, picked, repeatable) {
+        return Ok(kept);
+    }
+    let limit = u64::from(plan.timeouts.connect_ms.min(plan.per_try_ms()));
+    // Boxed, as all that is rare here: the exchange stays small.
+    let opened = Box::pin(connect::open(core, &plan.pool, picked, limit)).await;
+    opened.map_err(|fault| {
+        picked.busy.failed(fault, core.deadlines.now());
+        Failure::to_connect(fault, picked.index, plan.retries.on_connect)
+    })
 }
 
 /// Sends the rest of the body while the answer is already listened for: a server may answer early,
@@ -256,7 +355,7 @@ async fn both(
     entry: &mut Entry<'_>,
     mut reframe: Reframe,
     input: &mut Option<Lease>,
-) -> Answering {
+) -> answer::Answering {
     let at_hand = reframe.moved();
     let mut client_fault = None;
     let answered = {

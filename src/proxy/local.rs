@@ -104,10 +104,10 @@ pub(super) fn respond(
 }
 
 const ALLOW: &[u8] = b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n";
-const TEXT: &[u8] = b"Content-Type: text/plain; charset=utf-8\r\n";
+pub(super) const TEXT: &[u8] = b"Content-Type: text/plain; charset=utf-8\r\n";
 
 /// Composes an answer of status, field lines and body.
-fn answer_to(
+pub(super) fn answer_to(
     core: &Core,
     request: &Understood<'_, '_>,
     (status, lines, body): (u16, &[u8], &[u8]),
@@ -243,7 +243,12 @@ pub(super) async fn fault(
         to_head: plan.to_head,
         proxy_status: fault.proxy_status(),
     };
-    let lease = error.compose(core, &fault.to_string());
+    let sentence = fault.to_string();
+    let page = plan.shape.as_ref();
+    let lease = match page.and_then(|shape| shape.page(status, &sentence)) {
+        Some((line, body)) => error.compose_with(core, line, &body),
+        None => error.compose(core, &sentence),
+    };
     let mut local = Local {
         lease,
         status,
@@ -267,7 +272,10 @@ struct Error {
 impl Error {
     #[cold]
     fn compose(&self, core: &Core, sentence: &str) -> Option<Lease> {
-        let mut lines = TEXT.to_vec();
+        self.compose_with(core, TEXT.to_vec(), format!("{sentence}\n").as_bytes())
+    }
+
+    fn compose_with(&self, core: &Core, mut lines: Vec<u8>, body: &[u8]) -> Option<Lease> {
         if let Some(error) = self.proxy_status {
             put_field(
                 &mut lines,
@@ -278,11 +286,10 @@ impl Error {
         if self.status == 405 {
             lines.extend_from_slice(ALLOW);
         }
-        let body = format!("{sentence}\n");
         let parts = Parts {
             status: self.status,
             lines: &lines,
-            body: body.as_bytes(),
+            body,
             to_head: self.to_head,
             keep: self.keep,
             modern: self.modern,
@@ -299,7 +306,7 @@ fn line_of<'a>(sentence: &str, space: &'a mut [u8; 256]) -> &'a [u8] {
 }
 
 /// The reason phrase of a status (RFC 9110 §15).
-fn phrase(status: u16) -> &'static str {
+pub(super) fn phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",
         201 => "Created",

@@ -4,23 +4,34 @@
 
 mod accept;
 mod admit;
+mod affinity;
 mod answer;
+mod balance;
 mod body;
+mod breaker;
+mod budget;
+mod client;
 mod connect;
 mod core;
 mod explain;
+mod failure;
 mod fault;
 #[cfg(feature = "fault-points")]
 mod fault_point;
 mod forward;
+mod health;
+mod judge;
 mod local;
 mod pick;
+mod policy;
 mod pool;
+mod queue;
 mod read;
 mod record;
 mod rewrite;
 mod route;
 mod serve;
+mod shape;
 mod tunnel;
 mod turn;
 mod understand;

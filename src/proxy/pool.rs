@@ -7,7 +7,15 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
+use super::balance::{Balancer, Load};
+use super::breaker::Breaker;
+use super::budget::Budget;
+use super::health::{self, Health};
+use super::judge::{self, Judgement};
+use super::pick::Busy;
+use super::queue::Queue;
 use crate::epoch::counters::Counters;
 use crate::net::{Deadline, Stream};
 use crate::table::{self, Table};
@@ -22,20 +30,32 @@ pub(super) struct Pools {
 pub(super) struct Pool {
     pub(super) declared: RefCell<Arc<table::Upstream>>,
     pub(super) servers: RefCell<Vec<Rc<Server>>>,
-    /// Where the balancer stands.
-    pub(super) cursor: Cell<usize>,
+    pub(super) balancer: Balancer,
+    /// Requests that wait for a server.
+    pub(super) queue: Queue,
+    /// The moment that its latencies are counted from.
+    started: Instant,
+    /// Until this tick some server has less than its full share.
+    pub(super) uneven_until: Cell<u64>,
     /// Connections to all servers.
     open: Cell<u32>,
     /// Of these, without a request.
     idle: Cell<u32>,
-    counters: Arc<Counters>,
+    pub(super) judgement: RefCell<Judgement>,
+    pub(super) breaker: Breaker,
+    pub(super) budget: Budget,
+    pub(super) counters: Arc<Counters>,
 }
 
 /// One server on this core.
 pub(super) struct Server {
     pub(super) name: Arc<str>,
-    /// What smooth weighted round robin has saved up for it.
-    pub(super) credit: Cell<i64>,
+    pub(super) load: Load,
+    pub(super) health: Health,
+    /// By what its health is judged.
+    pub(super) rules: Cell<health::Rules>,
+    /// The tick from which its share grows to the full one; 0 if it has that already.
+    pub(super) since: Cell<u64>,
     kept: RefCell<VecDeque<Kept>>,
 }
 
@@ -48,6 +68,8 @@ struct Kept {
 pub(super) struct Link {
     pub(super) stream: Rc<Stream>,
     pub(super) deadline: Deadline,
+    /// The request that it serves, where that is not over with its response.
+    _busy: Option<Busy>,
     _place: Place,
 }
 
@@ -68,7 +90,16 @@ impl Link {
         Self {
             stream,
             deadline,
+            _busy: None,
             _place: place,
+        }
+    }
+
+    /// The same, on which a request goes on until it is closed.
+    pub(super) fn busy(self, busy: Busy) -> Self {
+        Self {
+            _busy: Some(busy),
+            ..self
         }
     }
 }
@@ -83,18 +114,23 @@ impl Pools {
 
     /// The pool of a declared upstream, brought up to date with it.
     #[inline]
-    pub(super) fn of(&self, declared: &Arc<table::Upstream>) -> Rc<Pool> {
+    pub(super) fn of(&self, declared: &Arc<table::Upstream>, now: u64) -> Rc<Pool> {
         let place = declared.id.0 as usize;
         if let Some(Some(pool)) = self.by_id.borrow().get(place)
             && pool.declared.borrow().version == declared.version
         {
             return pool.clone();
         }
-        self.bring_up_to_date(place, declared)
+        self.bring_up_to_date(place, declared, now)
     }
 
     #[cold]
-    fn bring_up_to_date(&self, place: usize, declared: &Arc<table::Upstream>) -> Rc<Pool> {
+    fn bring_up_to_date(
+        &self,
+        place: usize,
+        declared: &Arc<table::Upstream>,
+        now: u64,
+    ) -> Rc<Pool> {
         let mut by_id = self.by_id.borrow_mut();
         if by_id.len() <= place {
             by_id.resize_with(place + 1, || None);
@@ -103,13 +139,19 @@ impl Pools {
             Rc::new(Pool {
                 declared: RefCell::new(declared.clone()),
                 servers: RefCell::default(),
-                cursor: Cell::default(),
+                balancer: Balancer::default(),
+                queue: Queue::default(),
+                started: Instant::now(),
+                uneven_until: Cell::default(),
                 open: Cell::default(),
                 idle: Cell::default(),
+                judgement: RefCell::default(),
+                breaker: Breaker::default(),
+                budget: Budget::default(),
                 counters: self.counters.clone(),
             })
         });
-        pool.declare(declared);
+        pool.declare(declared, now);
         pool.clone()
     }
 
@@ -129,7 +171,7 @@ impl Pools {
                 }
                 Some(declared) => {
                     if pool.declared.borrow().version != declared.version {
-                        pool.declare(declared);
+                        pool.declare(declared, now);
                     }
                     pool.sweep(now);
                     idle += u64::from(pool.idle.get());
@@ -142,15 +184,20 @@ impl Pools {
 
 impl Pool {
     /// Takes over what is declared; servers that stay keep their connections.
-    fn declare(self: &Rc<Self>, declared: &Arc<table::Upstream>) {
+    fn declare(self: &Rc<Self>, declared: &Arc<table::Upstream>, now: u64) {
         let mut servers = self.servers.borrow_mut();
         let before = std::mem::take(&mut *servers);
+        // The first ones all begin alike, so none has to begin slowly.
+        let since = if before.is_empty() { 0 } else { now.max(1) };
         servers.extend(declared.servers.iter().map(|server| {
             let same = before.iter().find(|known| known.name == server.name);
             same.cloned().unwrap_or_else(|| {
                 Rc::new(Server {
                     name: server.name.clone(),
-                    credit: Cell::default(),
+                    load: Load::default(),
+                    health: Health::default(),
+                    rules: Cell::default(),
+                    since: Cell::new(since),
                     kept: RefCell::default(),
                 })
             })
@@ -161,7 +208,35 @@ impl Pool {
         {
             self.forget_kept(gone);
         }
+        for (server, declared_server) in servers.iter().zip(&declared.servers) {
+            server.rules.set(judge::rules_of(declared, declared_server));
+        }
+        *self.judgement.borrow_mut() = Judgement::of(declared);
         *self.declared.borrow_mut() = declared.clone();
+        drop(servers);
+        self.find_uneven(now);
+    }
+
+    /// Microseconds from the start of the pool to `moment`.
+    pub(super) fn microseconds(&self, moment: Instant) -> u64 {
+        let elapsed = moment.saturating_duration_since(self.started);
+        u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether as many connections as may be are in use; kept ones can be.
+    pub(super) fn is_full(&self) -> bool {
+        self.open.get() - self.idle.get() >= self.declared.borrow().pool.max_connections
+    }
+
+    /// Finds out until when some server has less than its full share.
+    pub(super) fn find_uneven(&self, now: u64) {
+        let ramp = self.declared.borrow().spread.slow_start_ms;
+        let ticks = u64::from(ramp).div_ceil(crate::net::TICK.as_millis() as u64);
+        let servers = self.servers.borrow();
+        let begun = servers.iter().map(|server| server.since.get());
+        let ends = begun.filter(|since| *since > 0).map(|since| since + ticks);
+        let last = ends.max().unwrap_or(0);
+        self.uneven_until.set(if last > now { last } else { 0 });
     }
 
     /// The right to open one more connection; none if as many as may be are open.

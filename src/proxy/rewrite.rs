@@ -1,5 +1,6 @@
 //! Rewrite: what the server is asked, made of the request and of what its route says.
 
+use super::policy::{Drafts, Passed, RequestEdits};
 use super::understand::Understood;
 use crate::epoch::Settings;
 use crate::model::config::Underscores;
@@ -19,6 +20,8 @@ pub(super) struct Outbound<'a, 'b, 's> {
     pub(super) client: &'a Forwarding,
     /// Whether the client's own forwarding fields are believed.
     pub(super) trusted: bool,
+    /// What the policies of the route change.
+    pub(super) passed: Option<&'a Passed<'a>>,
 }
 
 impl Outbound<'_, '_, '_> {
@@ -35,8 +38,9 @@ impl Outbound<'_, '_, '_> {
             .filter(|protocol| head.body == Body::None && !is_h2c(protocol))
     }
 
-    /// Writes the head for the server; `path` is space for a rewritten path.
-    pub(super) fn compose(&self, path: &mut Vec<u8>, out: &mut Vec<u8>) {
+    /// Writes the head for the server; `path` is space for a rewritten path, `drafts` for what else
+    /// changes.
+    pub(super) fn compose(&self, path: &mut Vec<u8>, drafts: &mut Drafts, out: &mut Vec<u8>) {
         let head = &self.request.head;
         let path: &[u8] = match self.to.rewrite {
             Rewrite::Keep => self.request.path,
@@ -48,15 +52,26 @@ impl Outbound<'_, '_, '_> {
                 path
             }
         };
+        let asked_host = if head.host_text.is_empty() {
+            self.upstream.as_bytes()
+        } else {
+            head.host_text
+        };
+        let edits = self.passed.map(RequestEdits);
+        let (query, host) = match self.passed {
+            None => (self.request.query, None),
+            Some(passed) => passed.query_and_host(self.request.query, drafts),
+        };
         let drops = self.settings.underscores == Underscores::Drop;
         let plan = RequestPlan {
             path,
-            host: if head.host_text.is_empty() {
-                self.upstream.as_bytes()
-            } else {
-                head.host_text
+            host: host.unwrap_or(asked_host),
+            asked_host,
+            query,
+            edits: match &edits {
+                Some(edits) => Some(edits),
+                None => None,
             },
-            query: self.request.query,
             client: self.client,
             trusted: self.trusted,
             upgrade: self.upgrade(),

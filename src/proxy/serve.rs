@@ -6,11 +6,14 @@ use std::rc::Rc;
 
 use super::accept::Connection;
 use super::admit::admit;
+use super::affinity::Affinity;
 use super::answer::{self, After};
+use super::client;
 use super::core::Core;
 use super::fault::Refusal;
 use super::forward::{self, Plan};
 use super::local::{self, Local};
+use super::policy::{self, Drafts, Passed, Visit};
 use super::read::{Read, await_request, read};
 use super::record::{self, Entry};
 use super::rewrite::Outbound;
@@ -34,6 +37,7 @@ pub(super) struct Scratch {
     space: Space,
     path: Vec<u8>,
     pub(super) head: Vec<u8>,
+    drafts: Drafts,
 }
 
 /// Serves a connection until it ends. Between two requests it holds no more than this small future
@@ -95,6 +99,7 @@ pub(super) fn decide(
         space,
         path,
         head: composed,
+        drafts,
     } = &mut *scratch;
     let Some(request) = understand(input.filled(), &mut slots, space, &snapshot.settings)? else {
         return Ok(false);
@@ -119,7 +124,7 @@ pub(super) fn decide(
                 request: &request,
                 found: &found,
             }
-            .take(path, composed, step)
+            .take(path, drafts, composed, step)
         });
         taken.err()
     };
@@ -159,10 +164,41 @@ struct Routed<'a, 'b, 's> {
 }
 
 impl Routed<'_, '_, '_> {
-    /// Does what the route says.
+    /// Does what the route says, if its policies let the request pass.
     fn take(
         &self,
         path: &mut Vec<u8>,
+        drafts: &mut Drafts,
+        composed: &mut Vec<u8>,
+        step: &mut Option<Step>,
+    ) -> Result<(), Refusal> {
+        let Some(policies) = &self.found.route.policies else {
+            return self.act(None, path, drafts, composed, step);
+        };
+        let visit = Visit {
+            connection: self.connection,
+            core: self.core,
+            settings: &self.snapshot.settings,
+            request: self.request,
+            found: self.found,
+            policies,
+        };
+        let stopped = match visit.pass(drafts, composed) {
+            Ok(mut passed) => match self.act(Some(&mut passed), path, drafts, composed, step) {
+                Ok(()) => return Ok(()),
+                Err(refusal) => visit.refuse(refusal, drafts, composed),
+            },
+            Err(local) => local,
+        };
+        *step = Some(Step::Answer(stopped));
+        Ok(())
+    }
+
+    fn act(
+        &self,
+        passed: Option<&mut Passed<'_>>,
+        path: &mut Vec<u8>,
+        drafts: &mut Drafts,
         composed: &mut Vec<u8>,
         step: &mut Option<Step>,
     ) -> Result<(), Refusal> {
@@ -173,7 +209,7 @@ impl Routed<'_, '_, '_> {
             ..
         } = *self;
         match &found.route.action {
-            Action::Forward(to) => return self.plan(to, path, composed, step),
+            Action::Forward(to) => return self.plan(to, passed, path, drafts, composed, step),
             Action::Redirect(redirect) => {
                 path.clear();
                 path.extend_from_slice(b"Location: ");
@@ -184,12 +220,18 @@ impl Routed<'_, '_, '_> {
                     path.remove(start);
                 }
                 path.extend_from_slice(b"\r\n");
+                if passed.is_some() {
+                    path.extend_from_slice(drafts.lines());
+                }
                 let status = redirect.status;
                 let local = local::redirect(core, request, status, path, composed);
                 *step = Some(Step::Answer(local));
             }
             Action::Respond(respond) => {
-                let local = local::respond(core, request, respond, composed);
+                let local = match passed {
+                    None => local::respond(core, request, respond, composed),
+                    Some(_) => policy::respond(core, request, respond, drafts, composed),
+                };
                 *step = Some(Step::Answer(local));
             }
         }
@@ -199,7 +241,9 @@ impl Routed<'_, '_, '_> {
     fn plan(
         &self,
         to: &Forward,
+        passed: Option<&mut Passed<'_>>,
         path: &mut Vec<u8>,
+        drafts: &mut Drafts,
         composed: &mut Vec<u8>,
         step: &mut Option<Step>,
     ) -> Result<(), Refusal> {
@@ -213,7 +257,11 @@ impl Routed<'_, '_, '_> {
         let settings = &snapshot.settings;
         let most = to.max_body_bytes.unwrap_or(settings.limits.max_body_bytes);
         admit(&request.head, most)?;
-        let declared = snapshot.table.upstream(to.upstream).ok_or(UPSTREAM_GONE)?;
+        let upstream = passed
+            .as_ref()
+            .and_then(|passed| passed.upstream)
+            .unwrap_or(to.upstream);
+        let declared = snapshot.table.upstream(upstream).ok_or(UPSTREAM_GONE)?;
         let outbound = Outbound {
             request,
             found,
@@ -222,19 +270,21 @@ impl Routed<'_, '_, '_> {
             upstream: &declared.name,
             client: &connection.forwarding,
             trusted: connection.trusted,
+            passed: passed.as_deref(),
         };
-        outbound.compose(path, composed);
+        outbound.compose(path, drafts, composed);
         let upgrade = outbound.upgrade().is_some();
-        let pool = core.pools.of(declared);
-        *step = Some(Step::Forward(Plan::new(
-            core,
-            pool,
-            to,
-            settings,
-            &request.head,
-            composed,
-            upgrade,
-        )));
+        let pool = core.pools.of(declared, core.deadlines.now());
+        let mut plan = Plan::new(core, pool, to, settings, &request.head, composed, upgrade);
+        if declared.spread.looks_at_requests() {
+            let peer = connection.client.ip();
+            let client = client::address(peer, &settings.trusted, request.head.fields);
+            plan.affinity = Affinity::of(&declared.spread, request, client);
+        }
+        if let Some(passed) = passed {
+            plan.shape = passed.shape.take();
+        }
+        *step = Some(Step::Forward(plan));
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use super::captures::Captures;
 use super::condition::Question;
 use super::error::CompileError;
+use super::retry::Retries;
 use super::rewrite::{Filling, Pieces, Places, Rewrite, rewrite_error};
 use super::upstream::UpstreamId;
 use crate::model;
@@ -31,8 +32,8 @@ pub struct Forward {
     pub max_response_bytes: u64,
     /// Bytes of a request body, at most, instead of the process-wide limit.
     pub max_body_bytes: Option<u64>,
-    /// How often a failed try may be repeated.
-    pub max_retries: u8,
+    /// When a failed try may be repeated.
+    pub retries: Retries,
 }
 
 /// How long to wait for an upstream, in milliseconds.
@@ -98,7 +99,7 @@ impl Action {
                 timeouts: RouteTimeouts::of(route),
                 max_response_bytes: route.max_response_bytes,
                 max_body_bytes: route.max_body_bytes,
-                max_retries: route.retry.max_retries,
+                retries: Retries::of(&route.retry),
             })),
             (None, Some(redirect), None) => {
                 let to = Pieces::parse(&redirect.to, captures, Places::Request);

@@ -54,7 +54,7 @@ pub enum Unmet<'t> {
 }
 
 #[derive(Clone, Debug)]
-struct Condition {
+pub(super) struct Condition {
     name: Box<str>,
     accept: Accept,
 }
@@ -119,7 +119,7 @@ impl Conditions {
 // === impl Condition ===
 
 impl Condition {
-    fn compile(
+    pub(super) fn compile(
         id: &str,
         condition: &model::route::Condition,
         name: String,
@@ -148,6 +148,16 @@ impl Condition {
             name: name.into(),
             accept,
         })
+    }
+
+    /// The name of what it is on.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it holds for this value.
+    pub(super) fn accepts(&self, value: &[u8]) -> bool {
+        self.accept.accepts(value)
     }
 
     fn is_in_query(&self, query: &[u8]) -> bool {

@@ -10,20 +10,29 @@
 //! (what makes sharing possible), `upstream`.
 
 mod action;
+mod auth;
 mod captures;
 #[cfg(test)]
 mod cases;
 mod condition;
+mod cors;
+mod edit;
 mod error;
 mod explain;
 mod hosts;
 mod label;
+mod limit;
+mod maglev;
 mod map;
 mod order;
 mod pattern;
+pub mod policy;
+mod retry;
 mod rewrite;
 mod route;
 mod seed;
+mod split;
+mod spread;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -38,10 +47,13 @@ pub use captures::{CAPTURES_MAX, Captures};
 pub use condition::{Conditions, Fields, Question, Unmet};
 pub use error::{CompileError, PatternFault};
 pub use explain::{Outcome, VERDICTS_MAX, Verdict};
+pub use maglev::Maglev;
 pub use order::{AGE_MAX, Criterion, Order, PATH_BYTES_MAX, SEGMENTS_MAX};
 pub use pattern::{HostPattern, PathKind, PathPattern};
+pub use retry::Retries;
 pub use rewrite::{Pieces, PrefixRewrite, Rewrite};
 pub use route::{Route, default_id};
+pub use spread::{Key, Queue, Spread, Sticky};
 pub use upstream::{Endpoint, PoolLimits, Server, Upstream, UpstreamId};
 
 use self::hosts::Hosts;
@@ -168,7 +180,7 @@ impl Table {
             if next.route(&id).is_some() {
                 return Err(CompileError::DuplicateRoute { route: id });
             }
-            next.put_route(id, route, age)?;
+            next.put_route(id, route, age, self)?;
         }
         Ok(next)
     }
@@ -197,7 +209,7 @@ impl Table {
             match change {
                 Change::PutRoute { route, age } => {
                     let id = route.id.clone().unwrap_or_else(|| default_id(route));
-                    next.put_route(id, route, *age)?;
+                    next.put_route(id, route, *age, self)?;
                 }
                 Change::RemoveRoute(id) => next.remove_route(id),
                 Change::Resolve { name, addresses } => next.upstreams.resolve(name, addresses),
@@ -284,12 +296,19 @@ impl Table {
         id: String,
         declared: &model::Route,
         age: u64,
+        before: &Self,
     ) -> Result<(), CompileError> {
-        let route = Route::compile(id, declared, age, |name| self.upstreams.id(name))?;
+        let route = Route::compile(
+            id.clone(),
+            declared,
+            age,
+            &|name| self.upstreams.id(name),
+            before.route(&id).map(|route| &**route),
+        )?;
         let route = Arc::new(route);
         self.remove_route(&route.id);
         self.hosts.insert(&self.seed, &route);
-        if let Some(upstream) = route.upstream() {
+        for upstream in route.upstreams() {
             self.upstreams.count_route(upstream, true);
         }
         self.routes
@@ -303,7 +322,7 @@ impl Table {
             return;
         };
         self.hosts.remove(&self.seed, &route);
-        if let Some(upstream) = route.upstream() {
+        for upstream in route.upstreams() {
             self.upstreams.count_route(upstream, false);
         }
         self.route_count -= 1;

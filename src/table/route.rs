@@ -9,6 +9,7 @@ use super::error::CompileError;
 use super::map::Entry;
 use super::order::{AGE_MAX, Criteria, Order};
 use super::pattern::{HostPattern, PathPattern};
+use super::policy::Policies;
 use super::upstream::UpstreamId;
 use crate::model;
 
@@ -27,6 +28,8 @@ pub struct Route {
     pub conditions: Option<Box<Conditions>>,
     /// What it does.
     pub action: Action,
+    /// What it does beside that; none for most.
+    pub policies: Option<Arc<Policies>>,
     uses_captures: bool,
 }
 
@@ -55,7 +58,8 @@ impl Route {
         id: String,
         declared: &model::Route,
         age: u64,
-        upstream: impl FnOnce(&str) -> Option<UpstreamId>,
+        upstream: &dyn Fn(&str) -> Option<UpstreamId>,
+        before: Option<&Self>,
     ) -> Result<Self, CompileError> {
         if age > AGE_MAX {
             return Err(CompileError::Age { route: id });
@@ -66,14 +70,14 @@ impl Route {
         };
         let path = PathPattern::compile(&id, declared)?;
         let conditions = Conditions::compile(&id, declared)?;
-        let upstream = match &declared.upstream {
+        let forwards_to = match &declared.upstream {
             None => None,
             Some(name) => Some(upstream(name).ok_or_else(|| CompileError::UnknownUpstream {
                 route: id.clone(),
                 upstream: name.clone(),
             })?),
         };
-        let action = Action::compile(&id, declared, upstream, &path.capture_names())?;
+        let action = Action::compile(&id, declared, forwards_to, &path.capture_names())?;
         let mut criteria = Criteria {
             rank: declared.rank,
             host: host.weight(),
@@ -88,7 +92,12 @@ impl Route {
         };
         path.weigh(&mut criteria);
         let order = Order::new(&criteria);
-        let uses_captures = action.uses_captures();
+        let before = before.and_then(|before| before.policies.as_deref());
+        let policies = Policies::compile(&id, declared, &path.capture_names(), before, upstream)?;
+        let uses_captures = action.uses_captures()
+            || policies
+                .as_ref()
+                .is_some_and(|policies| policies.uses_captures());
         Ok(Self {
             id: id.into(),
             order,
@@ -96,6 +105,7 @@ impl Route {
             path,
             conditions,
             action,
+            policies,
             uses_captures,
         })
     }
@@ -149,6 +159,14 @@ impl Route {
         } else {
             Captures::default()
         }
+    }
+
+    /// All upstreams that it may forward to.
+    pub(super) fn upstreams(&self) -> Vec<UpstreamId> {
+        let split = self.policies.as_ref();
+        let split = split.and_then(|policies| policies.split.as_ref());
+        let parts = split.into_iter().flat_map(|split| split.upstreams());
+        self.upstream().into_iter().chain(parts).collect()
     }
 
     /// The upstream that it forwards to.

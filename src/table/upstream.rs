@@ -11,8 +11,10 @@ use std::sync::Arc;
 use super::error::CompileError;
 use super::map::{Entry, Map};
 use super::seed::Seed;
+use super::spread::Spread;
 use crate::model;
-use crate::model::upstream::LoadBalancer;
+use crate::model::upstream::{CircuitBreaker, Outlier};
+use crate::wire::hash;
 
 /// The number of an upstream: small, and the same for one upstream as long as it exists.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -27,10 +29,18 @@ pub struct Upstream {
     pub version: u64,
     /// Its name.
     pub name: Arc<str>,
-    /// How a server is picked.
-    pub balancer: LoadBalancer,
+    /// How requests are spread.
+    pub spread: Spread,
     /// Who answers.
     pub servers: Vec<Server>,
+    /// By what share of failures servers are taken out.
+    pub outlier: Option<Outlier>,
+    /// The most servers, in percent, that are taken out for their failures.
+    pub max_ejection_percent: u8,
+    /// When requests are refused for a while.
+    pub breaker: Option<CircuitBreaker>,
+    /// Retries, in percent of the requests.
+    pub retry_budget_percent: u8,
     /// Connections that each core keeps.
     pub pool: PoolLimits,
 }
@@ -42,8 +52,20 @@ pub struct Server {
     pub name: Arc<str>,
     /// Where it can be reached; none while its name is not resolved.
     pub endpoints: Vec<Endpoint>,
+    /// Its number for cookies: the same wherever and whenever its name is.
+    pub number: u64,
     /// Its share of the requests.
     pub weight: u32,
+    /// Whether it serves only while no other server is up.
+    pub backup: bool,
+    /// Whether it gets no new clients.
+    pub drain: bool,
+    /// Requests in flight to it, at the most, per core.
+    pub max_connections: u32,
+    /// Failures in a row that take it out; 0 is never.
+    pub max_fails: u32,
+    /// For how many milliseconds.
+    pub fail_timeout_ms: u32,
     /// The name that `endpoints` are resolved from, in lower case; none for an address.
     pub host: Option<Arc<str>>,
     /// Its TCP port; 0 for a unix socket.
@@ -121,12 +143,17 @@ impl Upstreams {
             Some(before) => before.id,
             None => self.give_id(name)?,
         };
+        let servers = self.servers(declared)?;
         let mut after = Upstream {
             id,
             version: before.as_ref().map_or(0, |before| before.version),
             name: name.into(),
-            balancer: declared.load_balancer,
-            servers: self.servers(declared)?,
+            spread: Spread::of(declared, &servers),
+            servers,
+            outlier: declared.outlier,
+            max_ejection_percent: declared.max_ejection_percent,
+            breaker: declared.circuit_breaker,
+            retry_budget_percent: declared.retry_budget_percent,
             pool: PoolLimits::of(&declared.connection_pool),
         };
         if before.as_deref() == Some(&after) {
@@ -284,28 +311,31 @@ impl Upstreams {
     }
 
     fn server(&self, declared: &model::upstream::Server) -> Option<Server> {
-        let weight = u32::from(declared.weight);
+        let server = |name: String, endpoints| Server {
+            number: hash::of(name.as_bytes()),
+            name: name.into(),
+            endpoints,
+            weight: u32::from(declared.weight),
+            backup: declared.backup,
+            drain: declared.drain,
+            max_connections: declared.max_connections.unwrap_or(u32::MAX),
+            max_fails: declared.max_fails,
+            fail_timeout_ms: u32::try_from(declared.fail_timeout_ms).unwrap_or(u32::MAX),
+            host: None,
+            port: declared.port.unwrap_or(0),
+        };
         match (&declared.address, declared.port, &declared.unix) {
-            (None, None, Some(path)) => Some(Server {
-                name: path.to_string_lossy().into(),
-                endpoints: vec![Endpoint::Unix(path.clone())],
-                weight,
-                host: None,
-                port: 0,
-            }),
+            (None, None, Some(path)) => Some(server(
+                path.to_string_lossy().into_owned(),
+                vec![Endpoint::Unix(path.clone())],
+            )),
             (Some(address), Some(port), None) => {
                 let bare = address
                     .strip_prefix('[')
                     .and_then(|rest| rest.strip_suffix(']'));
                 if let Ok(ip) = bare.unwrap_or(address).parse() {
                     let socket = SocketAddr::new(ip, port);
-                    return Some(Server {
-                        name: socket.to_string().into(),
-                        endpoints: vec![Endpoint::Tcp(socket)],
-                        weight,
-                        host: None,
-                        port,
-                    });
+                    return Some(server(socket.to_string(), vec![Endpoint::Tcp(socket)]));
                 }
                 let host = address.to_ascii_lowercase();
                 let known = self
@@ -313,11 +343,8 @@ impl Upstreams {
                     .get(self.seed.hash(host.as_bytes()), host.as_str());
                 let known = known.map_or_else(Vec::new, |known| endpoints(&known.addresses, port));
                 Some(Server {
-                    name: format!("{host}:{port}").into(),
-                    endpoints: known,
-                    weight,
-                    host: Some(host.into()),
-                    port,
+                    host: Some(host.as_str().into()),
+                    ..server(format!("{host}:{port}"), known)
                 })
             }
             _ => None,

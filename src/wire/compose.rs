@@ -33,6 +33,19 @@ pub struct RequestPlan<'a> {
     pub drop_underscores: bool,
     /// Whether the origin may send trailers that somebody reads.
     pub wants_trailers: bool,
+    /// The host and port that the client asked for.
+    pub asked_host: &'a [u8],
+    /// What else changes on the way.
+    pub edits: Option<&'a dyn Edits>,
+}
+
+impl RequestPlan<'_> {
+    /// Whether a field does not go on although nothing in HTTP says so.
+    #[inline]
+    fn leaves_out(&self, field: &Field<'_>, name: Name) -> bool {
+        (self.drop_underscores && name == Name::Other && field.name.contains('_'))
+            || self.edits.is_some_and(|edits| edits.drops(field.name))
+    }
 }
 
 /// Ready-made text about one client, made once per connection.
@@ -71,13 +84,15 @@ pub fn request(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<u8>
     for field in head.fields {
         let name = Name::of(field.name);
         if goes_on(field, name, head.fields, head.connection.names_fields)
-            && !is_rewritten(name)
-            && !(plan.drop_underscores && name == Name::Other && field.name.contains('_'))
+            && !(is_rewritten(name) || plan.leaves_out(field, name))
         {
             put_field(out, field.name.as_bytes(), field.value);
         } else if name == Name::MaxForwards {
             put_max_forwards(head.method, field, out);
         }
+    }
+    if let Some(edits) = plan.edits {
+        edits.put(out);
     }
     put_length(out, head.body);
     if head.expects_continue {
@@ -107,6 +122,16 @@ pub struct ResponsePlan<'a> {
     pub connection: Persistence,
     /// The protocol switched to, on a 101.
     pub upgrade: Option<&'a [u8]>,
+    /// What else changes on the way.
+    pub edits: Option<&'a dyn Edits>,
+}
+
+/// What somebody adds to a head and takes from it on its way.
+pub trait Edits {
+    /// Whether the field `name` does not go on.
+    fn drops(&self, name: &str) -> bool;
+    /// Writes further field lines.
+    fn put(&self, out: &mut Vec<u8>);
 }
 
 /// What a response says about the connection that it comes on.
@@ -127,9 +152,14 @@ pub fn response(head: &Response<'_, '_>, plan: &ResponsePlan<'_>, out: &mut Vec<
     put(out, &[b" ", head.reason.as_bytes(), b"\r\n"]);
     for field in head.fields {
         let name = Name::of(field.name);
-        if goes_on(field, name, head.fields, head.connection.names_fields) {
+        if goes_on(field, name, head.fields, head.connection.names_fields)
+            && !plan.edits.is_some_and(|edits| edits.drops(field.name))
+        {
             put_field(out, field.name.as_bytes(), field.value);
         }
+    }
+    if let Some(edits) = plan.edits {
+        edits.put(out);
     }
     if !head.has_date && head.status >= 200 {
         put(out, &[b"Date: ", plan.date, b"\r\n"]);
@@ -209,7 +239,7 @@ fn put_forwarding(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<
         out.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
     }
     if !(plan.trusted && carry(out, head.fields, Name::XForwardedHost)) {
-        put(out, &[b"X-Forwarded-Host: ", plan.host, b"\r\n"]);
+        put(out, &[b"X-Forwarded-Host: ", plan.asked_host, b"\r\n"]);
     }
     if !(plan.trusted && carry(out, head.fields, Name::XRealIp)) {
         put(out, &[b"X-Real-IP: ", &client.address, b"\r\n"]);
@@ -220,7 +250,12 @@ fn put_forwarding(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<
     }
     put(
         out,
-        &[&client.node, b";host=\"", plan.host, b"\";proto=http\r\n"],
+        &[
+            &client.node,
+            b";host=\"",
+            plan.asked_host,
+            b"\";proto=http\r\n",
+        ],
     );
 }
 

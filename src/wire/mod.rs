@@ -7,10 +7,13 @@
 #![forbid(unsafe_code)]
 
 pub mod authority;
+pub mod base64;
 pub mod chunk;
 pub mod compose;
 pub mod field;
+pub mod hash;
 pub mod head;
 pub mod ndjson;
+pub mod pairs;
 pub mod path;
 pub mod trailer;

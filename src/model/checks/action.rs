@@ -2,7 +2,7 @@
 
 use super::template::{Piece, pieces};
 use super::text::{control_character, is_field_value, is_token, path_fault};
-use crate::model::faults::{Report, at_key, nearest, quoted};
+use crate::model::faults::{Report, at_index, at_key, nearest, quoted};
 use crate::model::route::{Redirect, Respond, Route};
 use crate::wire::path::PathRules;
 
@@ -16,12 +16,27 @@ pub(super) fn check(
     report: &mut Report,
 ) {
     one_action(route, place, report);
+    retries(route, place, report);
     rewrite(route, rules, captures, place, report);
     if let Some(redirect) = &route.redirect {
         check_redirect(redirect, captures, &at_key(place, "redirect"), report);
     }
     if let Some(respond) = &route.respond {
         check_respond(respond, &at_key(place, "respond"), report);
+    }
+}
+
+/// The statuses after which a request may be sent again.
+fn retries(route: &Route, place: &str, report: &mut Report) {
+    let list = at_key(&at_key(place, "retry"), "statuses");
+    for (index, status) in route.retry.statuses.iter().enumerate() {
+        if !matches!(status, 500..=511 | 520..=530 | 408 | 425 | 429) {
+            report.fault(
+                at_index(&list, index),
+                format!("a request is not sent again after {status}"),
+                "write one of 500 to 511, 520 to 530, 408, 425 and 429",
+            );
+        }
     }
 }
 

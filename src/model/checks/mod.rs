@@ -4,8 +4,10 @@
 //! first fault, and none reads anything but the declaration, except [`surroundings`].
 
 mod action;
+mod balance;
 mod listener;
 mod pattern;
+mod policy;
 mod route;
 mod sections;
 mod surroundings;
@@ -125,6 +127,7 @@ fn check_routes(config: &Config, origin: &Origin, report: &mut Report) {
         let place = at_index(&list, *index);
         route::check(route, &config.http, &place, report);
         route::check_upstream(route, &origin.upstream_names, &place, report);
+        policy::check_upstreams(route, &origin.upstream_names, &place, report);
         if let Some(id) = &route.id {
             if let Some(other) = ids.get(id.as_str()) {
                 report.fault(

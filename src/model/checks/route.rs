@@ -6,6 +6,7 @@ use regex::Regex;
 
 use super::action;
 use super::pattern::{compile, sentence};
+use super::policy;
 use super::template::{CAPTURES_MAX, Segment, segments};
 use super::text::{host_fault, is_field_value, is_token, path_fault};
 use crate::model::config::{EncodedSlashes, Http};
@@ -32,6 +33,7 @@ pub(super) fn check(route: &Route, http: &Http, place: &str, report: &mut Report
     conditions(&route.headers, &at_key(place, "headers"), true, report);
     conditions(&route.query, &at_key(place, "query"), false, report);
     action::check(route, rules, captures.as_deref(), place, report);
+    policy::check(route, captures.as_deref(), place, report);
     if !route.also.is_empty() && report.faults.is_empty() {
         further(route, http, place, report);
     }
@@ -309,33 +311,37 @@ fn methods(route: &Route, place: &str, report: &mut Report) {
 }
 
 fn conditions(list: &[Condition], place: &str, fields: bool, report: &mut Report) {
-    for (index, condition) in list.iter().enumerate() {
-        let place = at_index(place, index);
-        if condition.value.is_some() && condition.regex.is_some() {
-            report.fault(
-                &place,
-                "the condition has both value and regex",
-                "keep one of them, or make two conditions",
-            );
-        }
-        if fields && !is_token(&condition.name) {
-            report.fault(
-                at_key(&place, "name"),
-                format!("{} is not the name of a field", quoted(&condition.name)),
-                "write one such as x-api-version",
-            );
-        }
-        if let Some(value) = condition.value.as_deref().filter(|_| fields)
-            && !is_field_value(value)
-        {
-            report.fault(
-                at_key(&place, "value"),
-                "no field has this value: it has control characters, or spaces around it",
-                "remove them",
-            );
-        }
-        if let Some(pattern) = &condition.regex {
-            check_pattern(pattern, &at_key(&place, "regex"), report);
-        }
+    for (index, one) in list.iter().enumerate() {
+        condition(one, fields, &at_index(place, index), report);
+    }
+}
+
+/// Checks a condition on a field (or cookie), or on a query parameter.
+pub(super) fn condition(condition: &Condition, fields: bool, place: &str, report: &mut Report) {
+    if condition.value.is_some() && condition.regex.is_some() {
+        report.fault(
+            place,
+            "the condition has both value and regex",
+            "keep one of them, or make two conditions",
+        );
+    }
+    if fields && !is_token(&condition.name) {
+        report.fault(
+            at_key(place, "name"),
+            format!("{} is not the name of a field", quoted(&condition.name)),
+            "write one such as x-api-version",
+        );
+    }
+    if let Some(value) = condition.value.as_deref().filter(|_| fields)
+        && !is_field_value(value)
+    {
+        report.fault(
+            at_key(place, "value"),
+            "no field has this value: it has control characters, or spaces around it",
+            "remove them",
+        );
+    }
+    if let Some(pattern) = &condition.regex {
+        check_pattern(pattern, &at_key(place, "regex"), report);
     }
 }

@@ -1,12 +1,13 @@
-//! Upstreams: servers that can be reached, and weights that mean something.
+//! Upstreams: servers that can be reached.
 
 use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use super::balance;
 use super::text::{control_character, is_dns_name};
 use crate::model::faults::{Report, at_index, at_key, quoted};
-use crate::model::upstream::{LoadBalancer, Server, Upstream};
+use crate::model::upstream::{Server, Upstream};
 
 /// The most bytes of a unix socket's path, as the kernel has it (unix(7), without the NUL).
 const UNIX_BYTES_MAX: usize = 103;
@@ -16,30 +17,7 @@ pub(super) fn check(upstream: &Upstream, place: &str, report: &mut Report) {
     for (index, one) in upstream.servers.iter().enumerate() {
         server(one, &at_index(&list, index), report);
     }
-    weights(upstream, place, report);
-}
-
-fn weights(upstream: &Upstream, place: &str, report: &mut Report) {
-    match upstream.load_balancer {
-        LoadBalancer::RoundRobin => {
-            if upstream.servers.iter().any(|server| server.weight != 1) {
-                report.warn(
-                    at_key(place, "load_balancer"),
-                    "round_robin does not look at the weights of the servers",
-                    "write weighted_round_robin, or remove the weights",
-                );
-            }
-        }
-        LoadBalancer::WeightedRoundRobin => {
-            if upstream.servers.iter().all(|server| server.weight == 0) {
-                report.fault(
-                    at_key(place, "servers"),
-                    "every server has the weight 0, so none gets a request",
-                    "give at least one a weight of 1 or more",
-                );
-            }
-        }
-    }
+    balance::check(upstream, place, report);
 }
 
 fn server(server: &Server, place: &str, report: &mut Report) {

@@ -98,7 +98,9 @@ fn write_request(head: &Request<'_, '_>, trusted: bool) -> Option<Vec<u8>> {
         upgrade: head.upgrade,
         drop_underscores: true,
         wants_trailers: false,
-    };
+            asked_host: b"example.org",
+            edits: None,
+        };
     let mut out = Vec::new();
     compose::request(head, &plan, &mut out);
     Some(out)
@@ -120,6 +122,7 @@ fn response(bytes: &[u8], cut: usize, to_head: bool) {
         date: b"Thu, 01 Jan 1970 00:00:00 GMT",
         connection: Persistence::Implied,
         upgrade: None,
+        edits: None,
     };
     let mut text = Vec::new();
     compose::response(&head, &plan, &mut text);

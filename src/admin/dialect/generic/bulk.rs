@@ -27,6 +27,7 @@ use super::patch::Patch;
 use crate::admin::commit::{Act, Action, Done, Operation, Refusal, Write, Writer};
 use crate::admin::condition::Conditions;
 use crate::admin::core::Core;
+use crate::admin::listener;
 use crate::admin::payload::Payload;
 use crate::admin::request::{self, Answer, Request, read_body};
 use crate::admin::stage::Stage;
@@ -100,7 +101,7 @@ async fn begin(core: &Rc<Core>, request: &Request, body: Incoming) -> Result<Ans
     let (answers, payload) = mpsc::channel(ANSWERS_WAITING_MAX);
     if request.flag("atomic")? {
         let most = core.state.borrow().config.admin.limits.max_body_bytes as usize;
-        let body = read_body(body, most).await?;
+        let body = read_body(body, most, listener::within(core)).await?;
         tokio::task::spawn_local(stream.atomic(body, answers));
     } else {
         tokio::task::spawn_local(stream.run(body, group as usize, answers));

@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use base64::Engine as _;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use hyper::header::{AUTHORIZATION, COOKIE, HeaderMap};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -20,6 +19,7 @@ use crate::admin::core::Core;
 use crate::admin::entity::Kind;
 use crate::admin::guard::Principal;
 use crate::model::config::Role;
+use crate::wire::base64::LENIENT;
 
 /// Sessions at one time; the oldest ends for a new one.
 const SESSIONS_MAX: usize = 1_024;
@@ -27,12 +27,6 @@ const SESSIONS_MAX: usize = 1_024;
 pub(crate) const SESSION_SECONDS: u64 = 8 * 60 * 60;
 /// The cookie of a session.
 const COOKIE_NAME: &str = "ringway_session";
-
-/// Base64 with padding or without.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &base64::alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// Sessions by the hash of their secret.
 #[derive(Debug, Default)]
@@ -155,7 +149,7 @@ fn basic(field: &str) -> Option<(String, String)> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let text = String::from_utf8(BASE64.decode(rest.trim()).ok()?).ok()?;
+    let text = String::from_utf8(LENIENT.decode(rest.trim()).ok()?).ok()?;
     let (id, secret) = text.split_once(':')?;
     Some((id.to_owned(), secret.to_owned()))
 }

@@ -31,13 +31,10 @@ pub(super) fn read(name: &str, backend: &Value) -> Option<Upstream> {
     if let Some(connect) = time(backend, "connection_timeout") {
         connection_pool.connect_timeout_ms = connect;
     }
-    let extensions = Default::default();
     Some(Upstream {
-        name: name.to_owned(),
-        servers,
         load_balancer,
         connection_pool,
-        extensions,
+        ..Upstream::of(name.to_owned(), servers)
     })
 }
 
@@ -67,17 +64,16 @@ fn server(target: &Value) -> Server {
     let weight = u16::try_from(number("weight")).unwrap_or(u16::MAX);
     if let Some(path) = hostname.strip_prefix(UNIX) {
         return Server {
-            address: None,
-            port: None,
             unix: Some(path.into()),
             weight,
+            ..Server::default()
         };
     }
     Server {
         address: Some(text("ip_address").unwrap_or(hostname).to_owned()),
         port: u16::try_from(number("port")).ok(),
-        unix: None,
         weight,
+        ..Server::default()
     }
 }
 

@@ -1,0 +1,282 @@
+//! What a route does with a request and its response beside passing them on: who may come in, what
+//! is changed, what is answered instead.
+
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::defaults;
+use super::route::Condition;
+
+/// A field, or a query parameter, and its value.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamedValue {
+    /// Its name.
+    #[schemars(length(min = 1, max = 256))]
+    pub name: String,
+    /// Its value. `{client_ip}`, `{host}`, `{method}`, `{path}`, `{query}` (without its `?`),
+    /// `{route}`, `{consumer}` and the captures of the route stand for what the request has.
+    #[schemars(length(max = 4_096))]
+    pub value: String,
+}
+
+/// Changes to the fields of a message, or to the query; made in the order of the keys here.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Edits {
+    /// Names of what is taken out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    pub remove: Vec<String>,
+    /// What is put in the place of all of that name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub set: Vec<NamedValue>,
+    /// What is put beside those of that name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub add: Vec<NamedValue>,
+}
+
+/// Which clients may come in, by their address; others get 403.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IpRules {
+    /// Only these; none means all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        with = "Vec<String>",
+        extend("items" = serde_json::json!({"type": "string", "format": "cidr"}))
+    )]
+    pub allow: Vec<IpNet>,
+    /// Not these, even if they are allowed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        with = "Vec<String>",
+        extend("items" = serde_json::json!({"type": "string", "format": "cidr"}))
+    )]
+    pub deny: Vec<IpNet>,
+}
+
+/// Cross-origin requests (the Fetch standard's CORS protocol). Preflight requests are answered
+/// here.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cors {
+    /// Origins that may ask: `https://app.example.com`, `https://*.example.com` for every name
+    /// below, or `*` for all.
+    #[schemars(length(min = 1, max = 256))]
+    pub allow_origins: Vec<String>,
+    /// Methods that they may use.
+    #[serde(default = "defaults::cors_methods")]
+    pub allow_methods: Vec<String>,
+    /// Fields that they may send; none means those that the preflight asks for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_headers: Vec<String>,
+    /// Fields of the response that they may read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expose_headers: Vec<String>,
+    /// Whether cookies may come along.
+    #[serde(default)]
+    pub allow_credentials: bool,
+    /// How long a browser remembers a preflight, in seconds.
+    #[serde(default = "defaults::cors_max_age_s")]
+    #[schemars(range(max = 86_400))]
+    pub max_age_s: u32,
+}
+
+/// Answering every request with the same while something is being repaired.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Maintenance {
+    /// Whether it is so now.
+    pub enabled: bool,
+    /// The status.
+    #[schemars(range(min = 200, max = 599))]
+    pub status: u16,
+    /// The body.
+    #[schemars(length(max = 65_536))]
+    pub body: String,
+    /// What the body is.
+    #[schemars(length(min = 1, max = 256))]
+    pub content_type: String,
+    /// When to come back, in seconds (`Retry-After`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u32>,
+    /// Clients that are served all the same.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        with = "Vec<String>",
+        extend("items" = serde_json::json!({"type": "string", "format": "cidr"}))
+    )]
+    pub allow: Vec<IpNet>,
+}
+
+impl Default for Maintenance {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            status: 503,
+            body: "Down for maintenance.\n".to_owned(),
+            content_type: "text/plain; charset=utf-8".to_owned(),
+            retry_after_s: None,
+            allow: Vec::new(),
+        }
+    }
+}
+
+/// The body of answers that Ringway makes itself because a request cannot be served.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorPage {
+    /// The statuses that it is for; none means all. The first page that fits is taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(inner(range(min = 400, max = 599)))]
+    pub statuses: Vec<u16>,
+    /// What the body is.
+    #[serde(default = "defaults::error_content_type")]
+    #[schemars(length(min = 1, max = 256))]
+    pub content_type: String,
+    /// The body; `{status}`, `{reason}` (its phrase), `{message}` (what went wrong) and `{route}`
+    /// are filled in.
+    #[schemars(length(max = 65_536))]
+    pub body: String,
+}
+
+/// One of several upstreams that share the requests of a route.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SplitTarget {
+    /// The upstream, by name.
+    pub upstream: String,
+    /// Its share of the requests; 0 gets none by chance.
+    #[serde(default = "defaults::split_weight")]
+    pub weight: u16,
+    /// A field that brings a request here whatever the weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<Condition>,
+    /// A cookie that brings a request here whatever the weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cookie: Option<Condition>,
+}
+
+/// A cookie that keeps a client with its part of a split.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SplitSticky {
+    /// The name of the cookie.
+    #[schemars(length(min = 1, max = 64))]
+    pub cookie: String,
+    /// How long the client keeps it, in seconds. Without it: until the browser closes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 31_536_000))]
+    pub max_age_s: Option<u32>,
+}
+
+/// Who may come in, by what they prove; others get 401.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// How a client proves who it is.
+    #[serde(rename = "type")]
+    pub kind: AuthKind,
+    /// What is said to be protected, under `basic`.
+    #[serde(default = "defaults::realm")]
+    #[schemars(length(min = 1, max = 128))]
+    pub realm: String,
+    /// Who may come in, under `basic`: user names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10_000))]
+    pub users: Vec<Credential>,
+    /// The field with the key, under `api_key`.
+    #[serde(default = "defaults::api_key_header")]
+    #[schemars(length(min = 1, max = 256))]
+    pub header: String,
+    /// The query parameter with the key, where the field is missing; without it only the field
+    /// counts. It is not passed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub query: Option<String>,
+    /// Who may come in, under `api_key`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10_000))]
+    pub keys: Vec<Credential>,
+}
+
+/// How a client proves who it is.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthKind {
+    /// By name and password (RFC 7617).
+    Basic,
+    /// By a key that it sends along.
+    ApiKey,
+}
+
+/// Somebody who may come in. The name goes to the server as `X-Consumer-Name`.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credential {
+    /// The name.
+    #[schemars(length(min = 1, max = 128))]
+    pub name: String,
+    /// The password or key, as `ringway hash` prints it: `sha256:SALT:DIGEST`, both hexadecimal.
+    /// For secrets made by a machine: what a person can remember can be guessed from it.
+    #[schemars(regex(pattern = r"^sha256:[0-9a-f]{0,64}:[0-9a-f]{64}$"))]
+    #[schemars(extend("x-expect" = "what `ringway hash` prints"))]
+    pub secret_hash: String,
+}
+
+/// How many requests may come in; more get 429.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RateLimit {
+    /// How many in a second, in the long run; or in `period_ms`.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub requests_per_second: u32,
+    /// The time that `requests_per_second` counts in, where a second is too short: with 60000 it
+    /// is requests per minute.
+    #[schemars(range(min = 1, max = defaults::MS_MAX))]
+    pub period_ms: u64,
+    /// How many at once after a pause.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub burst_size: u32,
+    /// For whom each limit is.
+    pub key: RateKey,
+    /// The field under `header`; requests without it share one limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub header: Option<String>,
+    /// How many are told apart, over all workers. With more than that at a time some begin anew.
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub max_keys: u32,
+}
+
+impl Default for RateLimit {
+    fn default() -> Self {
+        Self {
+            requests_per_second: defaults::rate_per_second(),
+            period_ms: defaults::rate_period_ms(),
+            burst_size: defaults::rate_burst(),
+            key: RateKey::default(),
+            header: None,
+            max_keys: defaults::rate_max_keys(),
+        }
+    }
+}
+
+/// For whom a limit is.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RateKey {
+    /// Each authenticated client; without `auth`, each address.
+    #[default]
+    Consumer,
+    /// Each IPv4 address, each /64 of IPv6.
+    Ip,
+    /// Each value of a field.
+    Header,
+    /// All requests of the route together.
+    Route,
+}

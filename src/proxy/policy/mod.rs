@@ -1,0 +1,376 @@
+//! Policy: what the policies of a route do with a request between its routing and its way on.
+//!
+//! A route without policies never comes here. The order is fixed: maintenance, address, preflight,
+//! method, proof of who asks, rate. Whatever stops a request is answered from here, with the
+//! route's error page if it has one. What is not stopped goes on with its changes, and what its
+//! response is to get is composed now, while the request is at hand, and kept in a shape.
+
+mod explain;
+mod prove;
+mod shapes;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+pub(super) use self::explain::explain;
+pub(super) use self::shapes::{Handle, Shapes};
+use super::accept::Connection;
+use super::affinity;
+use super::client;
+use super::core::Core;
+use super::fault::Refusal;
+use super::local::{self, Local};
+use super::understand::Understood;
+use crate::epoch::Settings;
+use crate::model::policy::RateKey;
+use crate::table::policy::{Auth, Filling, Limit, Policies, Taken};
+use crate::table::{Found, Respond, UpstreamId};
+use crate::wire::compose::{put_decimal, put_field};
+use crate::wire::{compose, hash};
+
+/// Where texts are composed that are parts of others; reused for every request.
+#[derive(Default)]
+pub(super) struct Drafts {
+    /// Field lines for the response.
+    lines: Vec<u8>,
+    /// The lines and the body of an answer of our own.
+    answer_lines: Vec<u8>,
+    body: Vec<u8>,
+    query: Vec<u8>,
+    host: Vec<u8>,
+}
+
+/// A request on a route with policies.
+pub(super) struct Visit<'a, 'b, 's> {
+    pub(super) connection: &'a Connection,
+    pub(super) core: &'a Core,
+    pub(super) settings: &'a Settings,
+    pub(super) request: &'a Understood<'b, 's>,
+    pub(super) found: &'a Found<'a>,
+    pub(super) policies: &'a Arc<Policies>,
+}
+
+/// A request that may go on, and what changes on its way.
+pub(super) struct Passed<'a> {
+    pub(super) policies: &'a Policies,
+    pub(super) filling: Filling<'a>,
+    /// The upstream that a split chose.
+    pub(super) upstream: Option<UpstreamId>,
+    /// What the response is to get.
+    pub(super) shape: Option<Handle>,
+}
+
+/// What stops a request.
+enum Stop {
+    Refused(Refusal),
+    /// A refusal that says how to do better in further lines of the draft.
+    Told(Refusal),
+    Maintenance,
+    Preflight,
+}
+
+const MAINTENANCE: &str = "maintenance";
+const FORBIDDEN_ADDRESS: Refusal = Refusal {
+    status: 403,
+    reason: "ip_denied",
+    sentence: "requests from this address are not served",
+};
+const FORBIDDEN_ORIGIN: Refusal = Refusal {
+    status: 403,
+    reason: "cors_origin",
+    sentence: "this origin may not ask",
+};
+const METHOD: Refusal = Refusal {
+    status: 405,
+    reason: "method_not_allowed",
+    sentence: "this method is not served here",
+};
+const UNAUTHORIZED: Refusal = Refusal {
+    status: 401,
+    reason: "unauthorized",
+    sentence: "the request does not prove who asks",
+};
+const TOO_MANY: Refusal = Refusal {
+    status: 429,
+    reason: "rate_limited",
+    sentence: "too many requests; come back later",
+};
+
+impl<'a> Visit<'a, '_, '_> {
+    /// Lets the request pass, or answers it.
+    pub(super) fn pass(&self, drafts: &mut Drafts, out: &mut Vec<u8>) -> Result<Passed<'a>, Local> {
+        drafts.lines.clear();
+        drafts.answer_lines.clear();
+        drafts.body.clear();
+        let fields = self.request.head.fields;
+        let peer = self.connection.client.ip();
+        let client = client::address(peer, &self.settings.trusted, fields);
+        match self.judge(client, drafts) {
+            Ok(consumer) => Ok(self.let_through(consumer, drafts)),
+            Err(stop) => Err(self.answer(stop, drafts, out)),
+        }
+    }
+
+    /// Goes through the policies in their order; gives the name of who has proved to be somebody.
+    fn judge(&self, client: IpAddr, drafts: &mut Drafts) -> Result<&'a str, Stop> {
+        let policies: &'a Policies = self.policies;
+        let head = &self.request.head;
+        if let Some(maintenance) = &policies.maintenance
+            && !maintenance.lets_in(&client)
+        {
+            return Err(Stop::Maintenance);
+        }
+        if policies
+            .ip
+            .as_ref()
+            .is_some_and(|rules| !rules.admit(&client))
+        {
+            return Err(Stop::Refused(FORBIDDEN_ADDRESS));
+        }
+        self.cross_origin(drafts)?;
+        if !policies.serves(head.method) {
+            drafts.answer_lines.extend_from_slice(&policies.allow_line);
+            return Err(Stop::Told(METHOD));
+        }
+        let consumer = match &policies.auth {
+            None => "",
+            Some(auth) => match prove::who(auth, self.request) {
+                Some(name) => name,
+                None => {
+                    if let Auth::Basic { challenge, .. } = auth {
+                        drafts.answer_lines.extend_from_slice(challenge);
+                    }
+                    return Err(Stop::Told(UNAUTHORIZED));
+                }
+            },
+        };
+        if let Some(limit) = &policies.limit {
+            let taken = limit.take(self.rate_key(limit, client, consumer));
+            put_limit(limit, taken, &mut drafts.lines);
+            if !taken.passes {
+                drafts.answer_lines.extend_from_slice(b"Retry-After: ");
+                put_decimal(&mut drafts.answer_lines, seconds(taken.wait_ns).max(1));
+                drafts.answer_lines.extend_from_slice(b"\r\n");
+                self.core.counters.rate_limited.add(1);
+                return Err(Stop::Told(TOO_MANY));
+            }
+        }
+        Ok(consumer)
+    }
+
+    /// Notes what the response says to another origin; stops a preflight.
+    fn cross_origin(&self, drafts: &mut Drafts) -> Result<(), Stop> {
+        let Some(cors) = &self.policies.cors else {
+            return Ok(());
+        };
+        let fields = self.request.head.fields;
+        let Some(origin) = affinity::field(fields, "origin") else {
+            cors.put_vary(&mut drafts.lines);
+            return Ok(());
+        };
+        let asked = affinity::field(fields, "access-control-request-method");
+        let preflight = self.request.head.method == "OPTIONS" && asked.is_some();
+        match (cors.admits(origin), preflight) {
+            (true, true) => {
+                let headers = affinity::field(fields, "access-control-request-headers");
+                cors.put_preflight(origin, headers, &mut drafts.lines);
+                Err(Stop::Preflight)
+            }
+            (false, true) => Err(Stop::Refused(FORBIDDEN_ORIGIN)),
+            (true, false) => {
+                cors.put_response(origin, &mut drafts.lines);
+                Ok(())
+            }
+            (false, false) => {
+                cors.put_vary(&mut drafts.lines);
+                Ok(())
+            }
+        }
+    }
+
+    fn rate_key(&self, limit: &Limit, client: IpAddr, consumer: &str) -> u64 {
+        match limit.key {
+            RateKey::Route => 0,
+            RateKey::Consumer if !consumer.is_empty() => hash::of(consumer.as_bytes()),
+            RateKey::Consumer | RateKey::Ip => network(client),
+            RateKey::Header => {
+                let value = affinity::field(self.request.head.fields, &limit.header);
+                hash::of(value.unwrap_or_default())
+            }
+        }
+    }
+
+    fn let_through(&self, consumer: &'a str, drafts: &mut Drafts) -> Passed<'a> {
+        let policies: &'a Policies = self.policies;
+        let filling = Filling {
+            client_ip: self.connection.forwarding.address(),
+            consumer: consumer.as_bytes(),
+            host: self.request.host,
+            method: self.request.head.method.as_bytes(),
+            path: self.request.path,
+            query: self.request.query.unwrap_or_default(),
+            route: policies.route.as_bytes(),
+            captures: &self.found.captures,
+        };
+        let part = policies
+            .split
+            .as_ref()
+            .and_then(|split| split.part(&self.request.fields, self.core.chance.draw()));
+        if let Some((cookie, value, attributes)) = part.and_then(|part| part.keep) {
+            for text in ["Set-Cookie: ", cookie, "=", value, attributes, "\r\n"] {
+                drafts.lines.extend_from_slice(text.as_bytes());
+            }
+        }
+        policies.response.put_fields(&filling, &mut drafts.lines);
+        let shaped =
+            policies.changes_response() || !policies.pages.is_empty() || !drafts.lines.is_empty();
+        Passed {
+            policies,
+            filling,
+            upstream: part.map(|part| part.upstream),
+            shape: shaped.then(|| Shapes::take(&self.core.shapes, self.policies, &drafts.lines)),
+        }
+    }
+
+    /// Answers a request that is stopped.
+    #[cold]
+    fn answer(&self, stop: Stop, drafts: &mut Drafts, out: &mut Vec<u8>) -> Local {
+        let refusal = match stop {
+            Stop::Refused(refusal) | Stop::Told(refusal) => refusal,
+            Stop::Preflight => {
+                let parts = (204, &*drafts.lines, &b""[..]);
+                return local::answer_to(self.core, self.request, parts, "preflight", true, out);
+            }
+            Stop::Maintenance => {
+                let Some(maintenance) = &self.policies.maintenance else {
+                    return self.refuse(FORBIDDEN_ADDRESS, drafts, out);
+                };
+                let parts = (maintenance.status, &*maintenance.lines, &*maintenance.body);
+                return local::answer_to(self.core, self.request, parts, MAINTENANCE, true, out);
+            }
+        };
+        self.refuse(refusal, drafts, out)
+    }
+
+    /// Refuses a request, with the page that the route has for that.
+    #[cold]
+    pub(super) fn refuse(&self, refusal: Refusal, drafts: &mut Drafts, out: &mut Vec<u8>) -> Local {
+        let Drafts {
+            lines,
+            answer_lines,
+            body,
+            ..
+        } = drafts;
+        body.clear();
+        answer_lines.extend_from_slice(lines);
+        let status = refusal.status;
+        match self.policies.page(status) {
+            Some(page) => {
+                answer_lines.extend_from_slice(&page.line);
+                let (reason, route) = (local::phrase(status), &*self.policies.route);
+                page.fill(status, reason, refusal.sentence, route, body);
+            }
+            None => {
+                answer_lines.extend_from_slice(local::TEXT);
+                body.extend_from_slice(refusal.sentence.as_bytes());
+                body.push(b'\n');
+            }
+        }
+        let parts = (status, &**answer_lines, &**body);
+        local::answer_to(self.core, self.request, parts, refusal.reason, true, out)
+    }
+}
+
+impl Passed<'_> {
+    /// The query and the host that the server gets; a host only if it is another.
+    pub(super) fn query_and_host<'d>(
+        &self,
+        query: Option<&'d [u8]>,
+        drafts: &'d mut Drafts,
+    ) -> (Option<&'d [u8]>, Option<&'d [u8]>) {
+        let Drafts {
+            query: new_query,
+            host,
+            ..
+        } = drafts;
+        let query = if self.policies.query.is_empty() {
+            query
+        } else {
+            new_query.clear();
+            self.policies.query.edit_query(&self.filling, new_query);
+            Some(&**new_query).filter(|query| !query.is_empty())
+        };
+        let host = self.policies.host.as_ref().map(|text| {
+            host.clear();
+            text.fill(&self.filling, host);
+            &**host
+        });
+        (query, host)
+    }
+}
+
+impl Drafts {
+    /// The lines that the response is to get.
+    pub(super) fn lines(&self) -> &[u8] {
+        &self.lines
+    }
+}
+
+/// Gives a fixed answer with the lines that policies put in.
+pub(super) fn respond(
+    core: &Core,
+    request: &Understood<'_, '_>,
+    respond: &Respond,
+    drafts: &mut Drafts,
+    out: &mut Vec<u8>,
+) -> Local {
+    drafts.answer_lines.clear();
+    drafts.answer_lines.extend_from_slice(&respond.fields);
+    drafts.answer_lines.extend_from_slice(&drafts.lines);
+    let parts = (respond.status, &*drafts.answer_lines, &*respond.body);
+    local::answer_to(core, request, parts, "respond", true, out)
+}
+
+/// The changes to the fields of a request.
+pub(super) struct RequestEdits<'a>(pub(super) &'a Passed<'a>);
+
+impl compose::Edits for RequestEdits<'_> {
+    fn drops(&self, name: &str) -> bool {
+        self.0.policies.request.drops_field(name)
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        let Passed {
+            policies, filling, ..
+        } = self.0;
+        policies.request.put_fields(filling, out);
+        if !filling.consumer.is_empty() {
+            put_field(out, b"X-Consumer-Name", filling.consumer);
+        }
+    }
+}
+
+/// An IPv4 address counts for itself, an IPv6 address with the /64 that one client has.
+fn network(client: IpAddr) -> u64 {
+    match client {
+        IpAddr::V4(v4) => hash::of(&v4.octets()),
+        IpAddr::V6(v6) => hash::of(v6.octets().get(..8).unwrap_or_default()),
+    }
+}
+
+fn put_limit(limit: &Limit, taken: Taken, out: &mut Vec<u8>) {
+    for (name, value) in [
+        (&b"RateLimit-Limit: "[..], u64::from(limit.burst)),
+        (b"RateLimit-Remaining: ", u64::from(taken.remaining)),
+        (b"RateLimit-Reset: ", seconds(taken.wait_ns)),
+    ] {
+        out.extend_from_slice(name);
+        put_decimal(out, value);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Whole seconds, rounded up.
+fn seconds(ns: u64) -> u64 {
+    ns.div_ceil(1_000_000_000)
+}

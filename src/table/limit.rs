@@ -1,0 +1,305 @@
+//! Rate limits: one bucket per policy and key, shared by all cores.
+//!
+//! The generic cell rate algorithm: a bucket is one number, the moment at which it is full again.
+//! Taking a token is a compare-and-swap on it, so the limit is exact over all cores. This is the
+//! one place where cores write the same cache line; a request of a route without a limit never
+//! comes here. Buckets stand in a table of a fixed size: a key that is new takes the place of one
+//! whose bucket is full again, which loses nothing; if there is none among the eight places that
+//! it may have, of the one that is nearest to it, which then begins anew. While a place changes
+//! hands, each core may count one request for the wrong key: that is the bound of the error.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use crate::model;
+use crate::model::policy::RateKey;
+use crate::wire::hash;
+
+/// The places that a key may have.
+const WAYS: usize = 8;
+
+/// A limit on the requests of a route.
+#[derive(Clone, Debug)]
+pub struct Limit {
+    /// What it was declared as.
+    declared: model::policy::RateLimit,
+    /// For whom each bucket is.
+    pub key: RateKey,
+    /// The field of the key, under `header`.
+    pub header: Box<str>,
+    /// How many requests at once, after a pause.
+    pub burst: u32,
+    buckets: Arc<Buckets>,
+}
+
+/// What a request gets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Taken {
+    /// Whether it may pass.
+    pub passes: bool,
+    /// How many more may pass at once.
+    pub remaining: u32,
+    /// After how many nanoseconds the bucket is full again, or, for one that may not pass, the next
+    /// may.
+    pub wait_ns: u64,
+}
+
+#[derive(Debug)]
+struct Buckets {
+    places: Box<[Place]>,
+    /// Nanoseconds that a token takes to come back.
+    interval_ns: u64,
+    /// Nanoseconds that an empty bucket takes to be full.
+    fill_ns: u64,
+    begun: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    /// The hash of the key; 0 for none.
+    key: AtomicU64,
+    /// When the bucket is full again, in nanoseconds from `begun`.
+    full_at: AtomicU64,
+}
+
+impl Limit {
+    /// What `declared` says; buckets of the same limit before go on.
+    pub(super) fn of(declared: &model::policy::RateLimit, before: Option<&Self>) -> Self {
+        let kept = before.filter(|before| before.declared == *declared);
+        Self {
+            declared: declared.clone(),
+            key: declared.key,
+            header: declared.header.as_deref().unwrap_or_default().into(),
+            burst: declared.burst_size,
+            buckets: kept.map_or_else(
+                || Arc::new(Buckets::of(declared)),
+                |kept| kept.buckets.clone(),
+            ),
+        }
+    }
+
+    /// Takes a token for the key with this hash.
+    pub fn take(&self, key: u64) -> Taken {
+        let now = self.buckets.begun.elapsed().as_nanos();
+        self.buckets
+            .take(key, u64::try_from(now).unwrap_or(u64::MAX))
+    }
+
+    /// In words, for `explain`.
+    pub fn describe(&self) -> String {
+        let for_whom = match self.key {
+            RateKey::Consumer => "each consumer",
+            RateKey::Ip => "each address",
+            RateKey::Header => "each value of a field",
+            RateKey::Route => "all together",
+        };
+        let (rate, period) = (self.declared.requests_per_second, self.declared.period_ms);
+        format!(
+            "{rate} requests per {period} ms, {} at once, for {for_whom}",
+            self.burst
+        )
+    }
+}
+
+impl Buckets {
+    fn of(declared: &model::policy::RateLimit) -> Self {
+        let rate = u64::from(declared.requests_per_second.max(1));
+        let interval_ns = (declared.period_ms.saturating_mul(1_000_000) / rate).max(1);
+        let keys = if declared.key == RateKey::Route {
+            1
+        } else {
+            declared.max_keys.max(1) as usize
+        };
+        let places = keys.next_power_of_two().max(WAYS);
+        Self {
+            places: (0..places).map(|_| Place::default()).collect(),
+            interval_ns,
+            fill_ns: interval_ns.saturating_mul(u64::from(declared.burst_size.max(1))),
+            begun: Instant::now(),
+        }
+    }
+
+    fn take(&self, key: u64, now: u64) -> Taken {
+        let key = hash::mix(key).max(1);
+        let place = self.place(key, now);
+        let mut full_at = place.full_at.load(Ordering::Relaxed);
+        loop {
+            let next = full_at.max(now).saturating_add(self.interval_ns);
+            let used = next - now;
+            if used > self.fill_ns {
+                return Taken {
+                    passes: false,
+                    remaining: 0,
+                    wait_ns: used - self.fill_ns,
+                };
+            }
+            let swapped = place.full_at.compare_exchange_weak(
+                full_at,
+                next,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
+            match swapped {
+                Ok(_) => {
+                    let remaining = (self.fill_ns - used) / self.interval_ns;
+                    return Taken {
+                        passes: true,
+                        remaining: u32::try_from(remaining).unwrap_or(u32::MAX),
+                        wait_ns: used,
+                    };
+                }
+                Err(other) => full_at = other,
+            }
+        }
+    }
+
+    /// The place of a key: the one that it has, or one that it takes.
+    fn place(&self, key: u64, now: u64) -> &Place {
+        // There are a power of two of them, and WAYS divides that.
+        let first = (key as usize & (self.places.len() - 1)) / WAYS * WAYS;
+        let ways = &self.places[first..first + WAYS];
+        loop {
+            let known = ways
+                .iter()
+                .find(|place| place.key.load(Ordering::Acquire) == key);
+            if let Some(known) = known {
+                return known;
+            }
+            let nearest = ways
+                .iter()
+                .min_by_key(|place| match place.key.load(Ordering::Acquire) {
+                    0 => 0,
+                    _ => place.full_at.load(Ordering::Relaxed).max(1),
+                });
+            let Some(place) = nearest else {
+                return &self.places[first];
+            };
+            let holder = place.key.load(Ordering::Acquire);
+            let swapped =
+                place
+                    .key
+                    .compare_exchange(holder, key, Ordering::AcqRel, Ordering::Acquire);
+            if swapped.is_ok() {
+                if place.full_at.load(Ordering::Relaxed) > now {
+                    place.full_at.store(now, Ordering::Relaxed);
+                }
+                return place;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn limit(rate: u32, burst: u32, keys: u32) -> Limit {
+        let declared = model::policy::RateLimit {
+            requests_per_second: rate,
+            burst_size: burst,
+            max_keys: keys,
+            ..model::policy::RateLimit::default()
+        };
+        Limit::of(&declared, None)
+    }
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_burst_then_the_rate() {
+        let limit = limit(10, 5, 100);
+        let at = |now| limit.buckets.take(7, now);
+        for remaining in (0..5).rev() {
+            let taken = at(0);
+            assert_eq!((taken.passes, taken.remaining), (true, remaining));
+        }
+        let refused = at(0);
+        assert_eq!((refused.passes, refused.wait_ns), (false, SECOND / 10));
+        assert!(!at(SECOND / 10 - 1).passes);
+        assert!(at(SECOND / 10).passes && !at(SECOND / 10).passes);
+        assert_eq!(at(10 * SECOND).remaining, 4);
+    }
+
+    #[test]
+    fn keys_do_not_share() {
+        let limit = limit(1, 1, 1_024);
+        // Fewer keys than places: each has its own, unless more than eight fall together.
+        let passed = (0..100)
+            .filter(|key| limit.buckets.take(*key, 5).passes)
+            .count();
+        assert_eq!(passed, 100);
+        let again = (0..100)
+            .filter(|key| limit.buckets.take(*key, 5).passes)
+            .count();
+        assert_eq!(again, 0);
+    }
+
+    #[test]
+    fn a_key_that_is_at_rest_gives_its_place_away_for_nothing() {
+        let limit = limit(1, 1, 1);
+        for key in 0..10_000u64 {
+            assert!(limit.buckets.take(key, key * SECOND).passes);
+        }
+        assert_eq!(limit.buckets.places.len(), WAYS);
+    }
+
+    #[test]
+    fn it_is_exact_over_threads() {
+        let limit = limit(1_000, 5_000, 64);
+        let passed = std::thread::scope(|scope| {
+            let take = || {
+                let takes = (0..4_000).map(|_| limit.buckets.take(3, 9));
+                takes.filter(|taken| taken.passes).count()
+            };
+            let threads = [(); 4].map(|()| scope.spawn(take));
+            threads
+                .map(|thread| thread.join().unwrap())
+                .iter()
+                .sum::<usize>()
+        });
+        assert_eq!(passed, 5_000);
+    }
+
+    #[test]
+    fn the_same_limit_goes_on_counting() {
+        let first = limit(1, 1, 8);
+        assert!(first.take(1).passes);
+        assert!(!Limit::of(&first.declared, Some(&first)).take(1).passes);
+        let other = model::policy::RateLimit {
+            burst_size: 2,
+            ..first.declared.clone()
+        };
+        assert!(Limit::of(&other, Some(&first)).take(1).passes);
+    }
+
+    proptest! {
+        /// In any stretch of time no more pass than the burst and what the rate gives meanwhile,
+        /// and no fewer than a token bucket of whole numbers lets through.
+        #[test]
+        fn it_is_a_token_bucket(
+            rate in 1..1_000u32,
+            burst in 1..50u32,
+            steps in prop::collection::vec(0..50_000_000u64, 1..300),
+        ) {
+            let limit = limit(rate, burst, 8);
+            let interval = limit.buckets.interval_ns;
+            let (mut now, mut passed) = (0u64, 0u64);
+            let mut tokens_ns = interval * u64::from(burst);
+            for step in steps {
+                now += step;
+                tokens_ns = (tokens_ns + step).min(interval * u64::from(burst));
+                let expected = tokens_ns >= interval;
+                if expected {
+                    tokens_ns -= interval;
+                }
+                let taken = limit.buckets.take(1, now);
+                prop_assert_eq!(taken.passes, expected);
+                passed += u64::from(taken.passes);
+                prop_assert!(passed <= u64::from(burst) + now / interval);
+            }
+        }
+    }
+}
