@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::rc::Rc;
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -14,6 +15,39 @@ use super::commit::{Difference, Writer};
 const WAITING_MAX: usize = 1_024;
 /// Lines that are written at once.
 const AT_ONCE: usize = 64;
+
+/// What a write is called: `CREATE_ROUTE`, and the alert that goes with it, `routeCreated`.
+#[derive(Clone, Debug)]
+pub(super) struct Action {
+    pub(super) name: Rc<str>,
+    pub(super) alert: Rc<str>,
+}
+
+impl Action {
+    /// The action of a verb on a noun, both as they stand in the log.
+    pub(super) fn of(verb: &str, noun: &str) -> Self {
+        let done = match verb {
+            "CREATE" | "BULK_CREATE" => "Created",
+            "UPDATE" | "BULK_UPDATE" => "Updated",
+            "PATCHED" | "BULK_PATCH" => "Patched",
+            _ => "Deleted",
+        };
+        let mut alert = String::new();
+        for (index, word) in noun.split('_').enumerate() {
+            let (first, rest) = word.split_at(word.len().min(1));
+            alert.push_str(&if index == 0 {
+                first.to_lowercase()
+            } else {
+                first.to_owned()
+            });
+            alert.push_str(&rest.to_lowercase());
+        }
+        Self {
+            name: format!("{verb}_{noun}").into(),
+            alert: (alert + done).into(),
+        }
+    }
+}
 
 /// The way to the file.
 pub(super) struct Audit(mpsc::Sender<String>);

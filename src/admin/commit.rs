@@ -12,6 +12,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use thiserror::Error;
 
+use super::audit::Action;
 use super::condition::Conditions;
 use super::deny;
 use super::dialect::{self, Fault};
@@ -44,39 +45,6 @@ pub(super) struct Writer {
     pub(super) request: Rc<str>,
     /// What it is called in the audit log, where the dialect has a word for it.
     pub(super) action: Option<Action>,
-}
-
-/// What a write is called: `CREATE_ROUTE`, and the alert that goes with it, `routeCreated`.
-#[derive(Clone, Debug)]
-pub(super) struct Action {
-    pub(super) name: Rc<str>,
-    pub(super) alert: Rc<str>,
-}
-
-impl Action {
-    /// The action of a verb on a noun, both as they stand in the log.
-    pub(super) fn of(verb: &str, noun: &str) -> Self {
-        let done = match verb {
-            "CREATE" | "BULK_CREATE" => "Created",
-            "UPDATE" | "BULK_UPDATE" => "Updated",
-            "PATCHED" | "BULK_PATCH" => "Patched",
-            _ => "Deleted",
-        };
-        let mut alert = String::new();
-        for (index, word) in noun.split('_').enumerate() {
-            let (first, rest) = word.split_at(word.len().min(1));
-            alert.push_str(&if index == 0 {
-                first.to_lowercase()
-            } else {
-                first.to_owned()
-            });
-            alert.push_str(&rest.to_lowercase());
-        }
-        Self {
-            name: format!("{verb}_{noun}").into(),
-            alert: (alert + done).into(),
-        }
-    }
 }
 
 /// What is to be done.

@@ -1,7 +1,8 @@
 //! The configuration document as a person wrote it, edited element by element.
 //!
 //! All keys and their order stay; only the elements that change do: of `routes`, of `upstreams`
-//! and of the lists under `entities`. A copy shares its elements, so that a change can be made aside and thrown away.
+//! and of the lists under `entities`. A copy shares its elements, so that a change can be made
+//! aside and thrown away.
 
 use std::collections::HashMap;
 use std::fs;

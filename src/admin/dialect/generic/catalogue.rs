@@ -275,31 +275,41 @@ fn checked() -> Vec<Resource> {
     list.into_iter().map(checked).collect()
 }
 
+const ANALYTICS: &str = "analytics.otoroshi.io";
+const APIS: &str = "apis.otoroshi.io";
+const CORAZA: &str = "coraza-waf.extensions.otoroshi.io";
+const GREEN_SCORE: &str = "green-score.extensions.otoroshi.io";
+const ORGANIZE: &str = "organize.otoroshi.io";
+const PLUGINS: &str = "plugins.otoroshi.io";
+const PROXY: &str = "proxy.otoroshi.io";
+const SECURITY: &str = "security.otoroshi.io";
+const WORKFLOWS: &str = "workflows.extensions.otoroshi.io";
+
 /// Kinds that are kept as documents: group, kind, plural, singular, id.
 #[rustfmt::skip]
 const STORED: [(&str, [&str; 4]); 22] = [
-    ("proxy.otoroshi.io", ["RouteComposition", "route-compositions", "route-composition", "id"]),
-    ("proxy.otoroshi.io", ["ServiceDescriptor", "service-descriptors", "service-descriptor", "id"]),
-    ("proxy.otoroshi.io", ["TcpService", "tcp-services", "tcp-service", "id"]),
-    ("proxy.otoroshi.io", ["Draft", "drafts", "draft", "id"]),
-    ("proxy.otoroshi.io", ["RouteTemplate", "route-templates", "route-template", "id"]),
-    ("security.otoroshi.io", ["AuthModule", "auth-modules", "auth-module", "id"]),
-    ("security.otoroshi.io", ["AdminSession", "admin-sessions", "admin-session", "randomId"]),
-    ("security.otoroshi.io", ["SimpleAdminUser", "admins", "admins", "username"]),
-    ("security.otoroshi.io", ["AuthModuleUser", "auth-module-users", "auth-module-user", "randomId"]),
-    ("organize.otoroshi.io", ["Organization", "organizations", "organization", "id"]),
-    ("organize.otoroshi.io", ["Tenant", "tenants", "tenant", "id"]),
-    ("organize.otoroshi.io", ["Team", "teams", "team", "id"]),
+    (PROXY, ["RouteComposition", "route-compositions", "route-composition", "id"]),
+    (PROXY, ["ServiceDescriptor", "service-descriptors", "service-descriptor", "id"]),
+    (PROXY, ["TcpService", "tcp-services", "tcp-service", "id"]),
+    (PROXY, ["Draft", "drafts", "draft", "id"]),
+    (PROXY, ["RouteTemplate", "route-templates", "route-template", "id"]),
+    (SECURITY, ["AuthModule", "auth-modules", "auth-module", "id"]),
+    (SECURITY, ["AdminSession", "admin-sessions", "admin-session", "randomId"]),
+    (SECURITY, ["SimpleAdminUser", "admins", "admins", "username"]),
+    (SECURITY, ["AuthModuleUser", "auth-module-users", "auth-module-user", "randomId"]),
+    (ORGANIZE, ["Organization", "organizations", "organization", "id"]),
+    (ORGANIZE, ["Tenant", "tenants", "tenant", "id"]),
+    (ORGANIZE, ["Team", "teams", "team", "id"]),
     ("events.otoroshi.io", ["DataExporter", "data-exporters", "data-exporter", "id"]),
-    ("plugins.otoroshi.io", ["Script", "scripts", "script", "id"]),
-    ("plugins.otoroshi.io", ["WasmPlugin", "wasm-plugins", "wasm-plugin", "id"]),
-    ("apis.otoroshi.io", ["Api", "apis", "api", "id"]),
-    ("apis.otoroshi.io", ["ApiSubscription", "apisubscriptions", "apisubscription", "id"]),
-    ("analytics.otoroshi.io", ["UserDashboard", "user-dashboards", "user-dashboard", "id"]),
-    ("analytics.otoroshi.io", ["UserAlert", "user-alerts", "user-alert", "id"]),
-    ("coraza-waf.extensions.otoroshi.io", ["CorazaConfig", "coraza-configs", "coraza-config", "id"]),
-    ("green-score.extensions.otoroshi.io", ["GreenScore", "green-scores", "green-score", "id"]),
-    ("workflows.extensions.otoroshi.io", ["Workflow", "workflows", "workflow", "id"]),
+    (PLUGINS, ["Script", "scripts", "script", "id"]),
+    (PLUGINS, ["WasmPlugin", "wasm-plugins", "wasm-plugin", "id"]),
+    (APIS, ["Api", "apis", "api", "id"]),
+    (APIS, ["ApiSubscription", "apisubscriptions", "apisubscription", "id"]),
+    (ANALYTICS, ["UserDashboard", "user-dashboards", "user-dashboard", "id"]),
+    (ANALYTICS, ["UserAlert", "user-alerts", "user-alert", "id"]),
+    (CORAZA, ["CorazaConfig", "coraza-configs", "coraza-config", "id"]),
+    (GREEN_SCORE, ["GreenScore", "green-scores", "green-score", "id"]),
+    (WORKFLOWS, ["Workflow", "workflows", "workflow", "id"]),
 ];
 
 fn stored() -> Vec<Resource> {

@@ -153,7 +153,8 @@ fn fill(schema: &Value, value: &mut Value) {
             if let Some(Value::Object(properties)) = schema.get("properties") {
                 fill_members(properties, members);
             }
-            if schema.pointer("/additionalProperties/type") == Some(&json!("string")) {
+            let additional = schema.get("additionalProperties");
+            if additional.is_some_and(|schema| is_of_type(schema, "string")) {
                 members.values_mut().for_each(to_text);
             }
         }
@@ -168,8 +169,7 @@ fn fill(schema: &Value, value: &mut Value) {
 
 fn fill_members(properties: &Map<String, Value>, members: &mut Map<String, Value>) {
     for (key, schema) in properties {
-        let is_object =
-            schema.get("properties").is_some() && schema.get("type") == Some(&json!("object"));
+        let is_object = schema.get("properties").is_some() && is_of_type(schema, "object");
         if let Some(present) = members.get_mut(key) {
             // Nothing is as good as not written, where nothing is not a value of its own.
             let default = schema.get("default");
@@ -187,6 +187,10 @@ fn fill_members(properties: &Map<String, Value>, members: &mut Map<String, Value
             members.insert(key.clone(), made);
         }
     }
+}
+
+fn is_of_type(schema: &Value, name: &str) -> bool {
+    schema.get("type").and_then(Value::as_str) == Some(name)
 }
 
 /// Where every member is a text, a number or a boolean was meant as one.

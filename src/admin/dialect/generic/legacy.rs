@@ -13,7 +13,7 @@ use super::fault::Fault;
 use super::media::{AnswerType, BodyType};
 use super::view::Viewer;
 use super::{Call, Flag, VERSION, on_resource, other, write};
-use crate::admin::commit::Action;
+use crate::admin::audit::Action;
 use crate::admin::request::{self, Answer};
 
 /// Names that the older endpoints have for resources.

@@ -76,7 +76,9 @@ fn make() -> Value {
             "securitySchemes": {
                 "basic": {"type": "http", "scheme": "basic"},
                 "client_id": {"type": "apiKey", "in": "header", "name": "Otoroshi-Client-Id"},
-                "client_secret": {"type": "apiKey", "in": "header", "name": "Otoroshi-Client-Secret"},
+                "client_secret": {
+                    "type": "apiKey", "in": "header", "name": "Otoroshi-Client-Secret",
+                },
             },
         },
     })
@@ -245,9 +247,9 @@ fn bulk(resource: &Resource) -> Value {
     ] {
         let what = format!("Does {name} for each line");
         let mut one = operation(resource, &format!("_bulk_{name}"), &what, json!({}));
-        one["requestBody"] = json!({"required": true, "content": {"application/x-ndjson": {"schema": {"type": "string"}}}});
-        one["responses"]["200"]["content"] =
-            json!({"application/x-ndjson": {"schema": {"type": "string"}}});
+        let lines = json!({"application/x-ndjson": {"schema": {"type": "string"}}});
+        one["requestBody"] = json!({"required": true, "content": lines});
+        one["responses"]["200"]["content"] = lines;
         path[method] = one;
     }
     path

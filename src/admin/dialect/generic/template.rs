@@ -109,7 +109,10 @@ fn extra(kind: &str) -> Vec<(&'static str, Value)> {
             ),
             (
                 "strategy",
-                json!({"type": "PassThrough", "verificationSettings": {"fields": {}, "arrayFields": {}}}),
+                json!({
+                    "type": "PassThrough",
+                    "verificationSettings": {"fields": {}, "arrayFields": {}},
+                }),
             ),
         ],
         "Certificate" => vec![("chain", json!("")), ("domain", json!("new.oto.tools"))],

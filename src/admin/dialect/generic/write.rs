@@ -14,7 +14,8 @@ use super::body::{self, Content};
 use super::catalogue::Resource;
 use super::fault::Fault;
 use super::listing::Listing;
-use crate::admin::commit::{Action, Operation, Write};
+use crate::admin::audit::Action;
+use crate::admin::commit::{Operation, Write};
 use crate::admin::condition::Conditions;
 use crate::admin::payload::Payload;
 use crate::admin::request::{self, Answer, EPOCH};
@@ -26,12 +27,15 @@ pub(crate) async fn answer(
     id: Option<&str>,
 ) -> Result<Answer, Fault> {
     let (step, flags, action) = meaning(call, resource, id)?;
-    if flags
-        .iter()
-        .all(|flag| call.allow(resource, *flag).is_err())
-    {
-        return Err(Fault::unauthorized("you cannot do that"));
+    // One of them is enough: an upsert may create or update.
+    let mut refused = Ok(());
+    for flag in flags {
+        refused = call.allow(resource, *flag);
+        if refused.is_ok() {
+            break;
+        }
     }
+    refused?;
     let style = call.style(false)?;
     let is_upsert = matches!(step, Step::Upsert(..));
     let deletes_all = matches!(step, Step::DeleteAll(_));
