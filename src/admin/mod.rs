@@ -1,6 +1,7 @@
 //! The control plane: one pinned thread that alone may change anything.
 
 mod discover;
+mod probe;
 mod status;
 
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
 use self::discover::Discovery;
+use self::probe::Prober;
 use crate::epoch::counters::Counters;
 use crate::epoch::{Order, Publisher, Settings, Snapshot};
 use crate::model::Config;
@@ -72,6 +74,8 @@ impl Control {
         for change in discovery.first(&self.snapshot.table).await {
             self.apply(&[change]);
         }
+        let mut prober = Prober::new();
+        prober.follow(&self.snapshot.table);
         self.in_force(1).await;
         for address in &self.listening {
             tracing::info!(message = "listening", %address);
@@ -90,7 +94,11 @@ impl Control {
                     Asked::Stop => break,
                     Asked::Status => self.log_status("status"),
                 },
-                change = discovery.next() => self.apply(&[change]),
+                change = discovery.next() => {
+                    self.apply(&[change]);
+                    prober.follow(&self.snapshot.table);
+                }
+                change = prober.next() => self.apply(&[change]),
             }
         }
         self.drain(&mut signals).await;

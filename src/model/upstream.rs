@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::balance::{AllDown, Hash, HashBy, LoadBalancer, Queue, Sticky};
 use super::defaults;
-pub use super::health::{CircuitBreaker, Outlier};
+pub use super::health::{CircuitBreaker, HealthCheck, HealthCheckKind, Outlier};
 
 /// A named group of servers.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -40,6 +40,9 @@ pub struct Upstream {
     /// What to do with a request when every server is out.
     #[serde(default)]
     pub all_down: AllDown,
+    /// Asking each server whether it is well; without it only what it answers counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
     /// Taking servers out by their share of failures; without it `max_fails` alone decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outlier: Option<Outlier>,
@@ -58,6 +61,45 @@ pub struct Upstream {
     /// Connections that each worker keeps.
     #[serde(default)]
     pub connection_pool: ConnectionPool,
+}
+
+impl Default for Upstream {
+    /// One without a name and servers, everything else as if it was not given.
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            servers: Vec::new(),
+            load_balancer: LoadBalancer::default(),
+            hash: None,
+            sticky: None,
+            slow_start_ms: 0,
+            queue: None,
+            all_down: AllDown::default(),
+            health_check: None,
+            outlier: None,
+            max_ejection_percent: defaults::max_ejection_percent(),
+            circuit_breaker: None,
+            retry_budget_percent: defaults::retry_budget_percent(),
+            connection_pool: ConnectionPool::default(),
+        }
+    }
+}
+
+impl Default for Server {
+    /// One without an address, everything else as if it was not given.
+    fn default() -> Self {
+        Self {
+            address: None,
+            port: None,
+            unix: None,
+            weight: defaults::weight(),
+            backup: false,
+            drain: false,
+            max_connections: None,
+            max_fails: defaults::max_fails(),
+            fail_timeout_ms: defaults::fail_timeout_ms(),
+        }
+    }
 }
 
 /// One server: `address` and `port`, or `unix`.
