@@ -92,13 +92,25 @@ fn exchange(client: &mut TcpStream, buffer: &mut [u8]) {
     assert_eq!(filled, end);
 }
 
-fn proxy(choice: DriverChoice, origin: SocketAddr) -> SocketAddr {
+/// A route that does all that a request with this head can meet.
+const POLICIES: &str = ", ip: {allow: [127.0.0.0/8]}, allow_methods: [GET], \
+    cors: {allow_origins: ['https://a.example']}, \
+    rate_limit: {requests_per_second: 1000000, burst_size: 1000000, key: ip}, \
+    request_headers: {remove: [accept], set: [{name: x-a, value: '{path} {client_ip}'}]}, \
+    request_query: {add: [{name: b, value: '{method}'}]}, host_rewrite: inside, \
+    response_headers: {remove: [server], add: [{name: x-b, value: '{query}'}]}, \
+    traffic_split: [{upstream: o}], split_sticky: {cookie: part}, error_pages: [{body: x}]";
+/// An upstream that judges, counts and compares.
+const UPSTREAM: &str = ", load_balancer: peak_ewma, sticky: {cookie: server}, outlier: {}, \
+    circuit_breaker: {}, queue: {max_requests: 5}, slow_start_ms: 1000";
+
+fn proxy(choice: DriverChoice, origin: SocketAddr, upstream: &str, route: &str) -> SocketAddr {
     let (ready, listening) = mpsc::channel();
     let text = format!(
         "listeners: [{{address: 127.0.0.1, port: 0}}]
 workers: 1
-upstreams: [{{name: o, servers: [{{address: 127.0.0.1, port: {}}}]}}]
-routes: [{{path_prefix: /a/, upstream: o, rewrite_pattern: /a/, rewrite_replacement: /}}]
+upstreams: [{{name: o, servers: [{{address: 127.0.0.1, port: {}}}]{upstream}}}]
+routes: [{{path_prefix: /a/, upstream: o, rewrite_pattern: /a/, rewrite_replacement: /{route}}}]
 ",
         origin.port()
     );
@@ -121,19 +133,21 @@ fn a_warm_request_allocates_nothing() {
         OURS.set(true);
         origin(&listener);
     });
-    for choice in [DriverChoice::IoUring, DriverChoice::Epoll] {
-        let mut client = TcpStream::connect(proxy(choice, address)).unwrap();
-        let mut buffer = vec![0; 8192];
-        (0..WARM_UP).for_each(|_| exchange(&mut client, &mut buffer));
-        ALLOCATIONS.store(0, Ordering::Relaxed);
-        COUNTING.store(true, Ordering::Relaxed);
-        (0..REQUESTS).for_each(|_| exchange(&mut client, &mut buffer));
-        COUNTING.store(false, Ordering::Relaxed);
-        // Once a second the core writes the date anew: that is the clock's, not a request's.
-        let allocations = ALLOCATIONS.load(Ordering::Relaxed);
-        assert!(
-            allocations < 50,
-            "{allocations} allocations in {REQUESTS} requests ({choice:?})"
-        );
+    for (upstream, route) in [("", ""), (UPSTREAM, POLICIES)] {
+        for choice in [DriverChoice::IoUring, DriverChoice::Epoll] {
+            let mut client = TcpStream::connect(proxy(choice, address, upstream, route)).unwrap();
+            let mut buffer = vec![0; 8192];
+            (0..WARM_UP).for_each(|_| exchange(&mut client, &mut buffer));
+            ALLOCATIONS.store(0, Ordering::Relaxed);
+            COUNTING.store(true, Ordering::Relaxed);
+            (0..REQUESTS).for_each(|_| exchange(&mut client, &mut buffer));
+            COUNTING.store(false, Ordering::Relaxed);
+            // Once a second the core writes the date anew: that is the clock's, not a request's.
+            let allocations = ALLOCATIONS.load(Ordering::Relaxed);
+            assert!(
+                allocations < 50,
+                "{allocations} allocations in {REQUESTS} requests ({choice:?}{route})"
+            );
+        }
     }
 }

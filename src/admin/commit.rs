@@ -367,9 +367,9 @@ impl Stage<'_> {
                     }
                     None => model::check_route(&value, &self.state.config.http)?,
                 };
-                if let Some(name) = &route.upstream
-                    && self.get(Kind::Upstream, name).is_none()
-                {
+                let mut used = route.upstreams();
+                let unknown = used.find(|name| self.get(Kind::Upstream, name).is_none());
+                if let Some(name) = unknown {
                     return Err(model::no_upstream(name, self.upstream_names()).into());
                 }
                 if source == Source::Client {
@@ -548,7 +548,7 @@ fn require(kind: Kind, value: &Value) -> Result<(), Refusal> {
         Kind::Route if super::state::path_of(value).is_none() => {
             Err(Refusal::Missing("path_prefix"))
         }
-        Kind::Route if !has(&["upstream", "redirect", "respond"]) => {
+        Kind::Route if !has(&["upstream", "traffic_split", "redirect", "respond"]) => {
             Err(Refusal::Missing("upstream"))
         }
         Kind::Upstream if !has(&["name"]) => Err(Refusal::Missing("name")),

@@ -58,7 +58,8 @@ pub(super) enum Message {
         structural: bool,
         answer: oneshot::Sender<Result<Reloaded, Refusal>>,
     },
-    Resolve(Change),
+    /// What was learnt of the servers: addresses, health. Not stored.
+    Observe(Change),
 }
 
 impl Core {

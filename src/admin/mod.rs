@@ -23,6 +23,7 @@ mod listener;
 mod metrics;
 mod names;
 mod payload;
+mod probe;
 mod problem;
 mod publish;
 mod rate;
@@ -46,6 +47,7 @@ use std::time::Duration;
 use self::core::{Core, Message};
 use self::discover::Discovery;
 pub use self::guard::KeyError;
+use self::probe::Prober;
 pub use self::publish::Acknowledged;
 use self::signals::{Asked, Signals};
 pub use self::start::{AdminError, Prepared, prepare};
@@ -106,8 +108,10 @@ impl Control {
         let mut discovery = Discovery::of(&core.state.borrow().config.dns, core.failed.clone());
         let table = core.state.borrow().snapshot.table.clone();
         for change in discovery.first(&table).await {
-            let _ = core.queue.send(Message::Resolve(change)).await;
+            let _ = core.queue.send(Message::Observe(change)).await;
         }
+        let mut prober = Prober::new();
+        prober.follow(&table);
         drop(table);
         let mut newest = core.newest.subscribe();
         core.in_force.wait(core.epoch(), START_WITHIN).await;
@@ -135,12 +139,16 @@ impl Control {
                     Asked::Reload => signals::reload(&core),
                 },
                 change = discovery.next() => {
-                    let _ = core.queue.send(Message::Resolve(change)).await;
+                    let _ = core.queue.send(Message::Observe(change)).await;
+                }
+                change = prober.next() => {
+                    let _ = core.queue.send(Message::Observe(change)).await;
                 }
                 _ = newest.changed() => {
                     let table = core.state.borrow().snapshot.table.clone();
+                    prober.follow(&table);
                     for change in discovery.follow(&table) {
-                        let _ = core.queue.send(Message::Resolve(change)).await;
+                        let _ = core.queue.send(Message::Observe(change)).await;
                     }
                 }
             }

@@ -25,6 +25,8 @@ pub(super) struct Kept {
     pub(super) updated_at: u64,
     /// The upstream that a route uses.
     pub(super) upstream: Option<Box<str>>,
+    /// The upstreams that share its requests beside that; most often none.
+    parts: Box<[Box<str>]>,
     /// How many routes of the table it is: one for each host and path, none if it is disabled.
     pub(super) pieces: u32,
     /// The hash of what a route matches the path with.
@@ -92,6 +94,7 @@ impl Kept {
             upstream: text("upstream")
                 .filter(|_| entity.kind == Kind::Route)
                 .map(Into::into),
+            parts: parts(entity),
             pieces: pieces(entity),
             path: if entity.kind == Kind::Route {
                 path_hash(value)
@@ -100,6 +103,12 @@ impl Kept {
             },
             text: value.to_string().into(),
         }
+    }
+
+    /// All upstreams that a route uses.
+    fn used(&self) -> impl Iterator<Item = &str> {
+        let parts = self.parts.iter();
+        self.upstream.iter().chain(parts).map(|name| &**name)
     }
 
     pub(super) fn entity(&self) -> Entity {
@@ -154,6 +163,19 @@ fn pieces(entity: &Entity) -> u32 {
     }
     let also = entity.value.get("also").and_then(Value::as_array);
     1 + also.map_or(0, |also| also.len() as u32)
+}
+
+/// The upstreams that share the requests of a route.
+fn parts(entity: &Entity) -> Box<[Box<str>]> {
+    let split = entity.value.get("traffic_split");
+    let targets = split
+        .and_then(Value::as_array)
+        .filter(|_| entity.kind == Kind::Route);
+    let names = targets.into_iter().flatten();
+    names
+        .filter_map(|target| target.get("upstream")?.as_str())
+        .map(Into::into)
+        .collect()
 }
 
 /// The keys that a route may match the path with.
@@ -228,9 +250,9 @@ impl Entities {
     /// Adds an entity, or puts it in the place of the one with its id.
     pub(super) fn put(&mut self, kept: Rc<Kept>) {
         self.remove(&kept.id);
-        if let Some(upstream) = &kept.upstream {
+        for upstream in kept.used() {
             self.users
-                .entry(upstream.clone())
+                .entry(upstream.into())
                 .or_default()
                 .insert(kept.id.clone());
         }
@@ -254,12 +276,12 @@ impl Entities {
     pub(super) fn remove(&mut self, id: &str) -> Option<Rc<Kept>> {
         let kept = self.by_id.remove(id)?;
         self.by_age.remove(&kept.age);
-        if let Some(upstream) = &kept.upstream
-            && let Some(users) = self.users.get_mut(upstream)
-        {
-            users.remove(id);
-            if users.is_empty() {
-                self.users.remove(upstream);
+        for upstream in kept.used() {
+            if let Some(users) = self.users.get_mut(upstream) {
+                users.remove(id);
+                if users.is_empty() {
+                    self.users.remove(upstream);
+                }
             }
         }
         if let Some(few) = self.by_path.get_mut(&kept.path) {

@@ -52,17 +52,17 @@ struct Next {
     by: Vec<Writer>,
     staged: Option<Staged>,
     differences: Vec<super::commit::Difference>,
-    resolved: Vec<Change>,
+    observed: Vec<Change>,
     settings: Option<Config>,
 }
 
 impl Task {
     async fn take(&mut self, batch: impl Iterator<Item = Message>) {
         let mut writes: Vec<(Write, Answer)> = Vec::new();
-        let mut resolved = Vec::new();
+        let mut observed = Vec::new();
         for message in batch {
             match message {
-                Message::Resolve(change) => resolved.push(change),
+                Message::Observe(change) => observed.push(change),
                 Message::Write(write, answer) => {
                     // A write by force must not carry others over the file.
                     if writes
@@ -83,17 +83,17 @@ impl Task {
                 }
             }
         }
-        self.write(writes, resolved).await;
+        self.write(writes, observed).await;
     }
 
     /// Commits writes and addresses as one epoch.
-    async fn write(&mut self, writes: Vec<(Write, Answer)>, resolved: Vec<Change>) {
-        if writes.is_empty() && resolved.is_empty() {
+    async fn write(&mut self, writes: Vec<(Write, Answer)>, observed: Vec<Change>) {
+        if writes.is_empty() && observed.is_empty() {
             return;
         }
         let force = writes.first().is_some_and(|(write, _)| write.force);
         let mut next = Next {
-            resolved,
+            observed,
             ..Next::default()
         };
         let mut done = Vec::with_capacity(writes.len());
@@ -183,11 +183,13 @@ impl Task {
     fn publish(&self, next: Next) {
         let mut state = self.core.state.borrow_mut();
         let mut table: Option<Table> = next.staged.as_ref().map(|staged| staged.table.clone());
-        if !next.resolved.is_empty() {
+        if !next.observed.is_empty() {
             let before = table.as_ref().unwrap_or(&state.snapshot.table);
-            match before.change(&next.resolved) {
+            match before.change(&next.observed) {
                 Ok(after) => table = Some(after),
-                Err(error) => tracing::error!(message = "addresses could not be set", %error),
+                Err(error) => {
+                    tracing::error!(message = "what was learnt of servers could not be put in force", %error)
+                }
             }
         }
         if table.is_none() && next.settings.is_none() {
@@ -214,7 +216,7 @@ impl Task {
             at: now_ms(),
             by: next.by,
             differences: next.differences,
-            resolved: next.resolved.iter().filter_map(resolved_name).collect(),
+            resolved: next.observed.iter().filter_map(resolved_name).collect(),
             settings: next.settings.is_some(),
         });
         self.core.newest.send_replace(state.epoch());

@@ -50,6 +50,10 @@ defaults! {
     rate_period_ms: u64 = 1_000;
     rate_burst: u32 = 200;
     rate_max_keys: u32 = 65_536;
+    check_interval_ms: u64 = 5_000;
+    check_timeout_ms: u64 = 2_000;
+    check_healthy: u32 = 2;
+    check_unhealthy: u32 = 3;
     pool_max_connections: u32 = 64;
     pool_max_idle: u32 = 16;
     pool_idle_timeout_ms: u64 = 60_000;

@@ -67,3 +67,70 @@ impl Default for CircuitBreaker {
         }
     }
 }
+
+/// Asking each server, away from the workers, whether it is well. A server that is not is out on
+/// all workers at once.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HealthCheck {
+    /// How a server is asked.
+    #[serde(rename = "type")]
+    pub kind: HealthCheckKind,
+    /// The path to ask for; may have a query.
+    #[schemars(length(min = 1, max = 2_048))]
+    pub path: String,
+    /// The method.
+    #[schemars(length(min = 1, max = 32))]
+    pub method: String,
+    /// The `Host`; without it the server's own name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub host: Option<String>,
+    /// How often; each time up to a tenth sooner or later.
+    #[schemars(range(min = 10, max = defaults::MS_MAX))]
+    pub interval_ms: u64,
+    /// How long an answer may take.
+    #[schemars(range(min = 1, max = defaults::MS_MAX))]
+    pub timeout_ms: u64,
+    /// The status of one that is well.
+    #[schemars(range(min = 200, max = 599))]
+    pub expected_status: u16,
+    /// What must stand in the first 64 KiB of its body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4_096))]
+    pub expected_body: Option<String>,
+    /// Good answers in a row after which a server is up again.
+    #[schemars(range(min = 1, max = 1_000))]
+    pub healthy_threshold: u32,
+    /// Bad answers in a row after which it is down. At the start every server counts as up.
+    #[schemars(range(min = 1, max = 1_000))]
+    pub unhealthy_threshold: u32,
+}
+
+/// How a server is asked whether it is well.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthCheckKind {
+    /// By a request.
+    #[default]
+    Http,
+    /// By opening a connection.
+    Tcp,
+}
+
+impl Default for HealthCheck {
+    fn default() -> Self {
+        Self {
+            kind: HealthCheckKind::default(),
+            path: "/health".to_owned(),
+            method: "GET".to_owned(),
+            host: None,
+            interval_ms: defaults::check_interval_ms(),
+            timeout_ms: defaults::check_timeout_ms(),
+            expected_status: defaults::respond_status(),
+            expected_body: None,
+            healthy_threshold: defaults::check_healthy(),
+            unhealthy_threshold: defaults::check_unhealthy(),
+        }
+    }
+}

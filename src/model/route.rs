@@ -159,6 +159,14 @@ pub struct Route {
     pub error_pages: Vec<ErrorPage>,
 }
 
+impl Route {
+    /// The names of all upstreams that it uses.
+    pub fn upstreams(&self) -> impl Iterator<Item = &str> {
+        let parts = self.traffic_split.iter().map(|target| &target.upstream);
+        self.upstream.iter().chain(parts).map(String::as_str)
+    }
+}
+
 fn is_zero(rank: &i32) -> bool {
     *rank == 0
 }

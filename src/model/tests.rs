@@ -11,8 +11,8 @@ use super::document::Format;
 use super::faults::Faults;
 use super::route::{Condition, Redirect, Respond, Retry, RetryOn, Route};
 use super::upstream::{
-    AllDown, CircuitBreaker, ConnectionPool, Hash, HashBy, LoadBalancer, Outlier, Queue, Server,
-    Sticky, Upstream,
+    AllDown, CircuitBreaker, ConnectionPool, Hash, HashBy, HealthCheck, LoadBalancer, Outlier,
+    Queue, Server, Sticky, Upstream,
 };
 use super::{LoadError, checks, load, read};
 
@@ -521,6 +521,7 @@ prop_compose! {
             sticky: sticky.map(|(cookie, max_age_s, secure)| Sticky { cookie, max_age_s, secure }),
             slow_start_ms,
             queue: queue.map(|(max_requests, timeout_ms)| Queue { max_requests, timeout_ms }),
+            health_check: refuse.then(HealthCheck::default),
             outlier,
             max_ejection_percent,
             circuit_breaker,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::balance::{AllDown, Hash, HashBy, LoadBalancer, Queue, Sticky};
 use super::defaults;
-pub use super::health::{CircuitBreaker, Outlier};
+pub use super::health::{CircuitBreaker, HealthCheck, HealthCheckKind, Outlier};
 
 /// A named group of servers.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -41,6 +41,9 @@ pub struct Upstream {
     /// What to do with a request when every server is out.
     #[serde(default)]
     pub all_down: AllDown,
+    /// Asking each server whether it is well; without it only what it answers counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
     /// Taking servers out by their share of failures; without it `max_fails` alone decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outlier: Option<Outlier>,
@@ -62,6 +65,46 @@ pub struct Upstream {
     /// What other dialects of the admin API say about it, by their names; of no effect here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extensions: BTreeMap<String, serde_json::Value>,
+}
+
+impl Default for Upstream {
+    /// One without a name and servers, everything else as if it was not given.
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            servers: Vec::new(),
+            load_balancer: LoadBalancer::default(),
+            hash: None,
+            sticky: None,
+            slow_start_ms: 0,
+            queue: None,
+            all_down: AllDown::default(),
+            health_check: None,
+            outlier: None,
+            max_ejection_percent: defaults::max_ejection_percent(),
+            circuit_breaker: None,
+            retry_budget_percent: defaults::retry_budget_percent(),
+            connection_pool: ConnectionPool::default(),
+            extensions: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for Server {
+    /// One without an address, everything else as if it was not given.
+    fn default() -> Self {
+        Self {
+            address: None,
+            port: None,
+            unix: None,
+            weight: defaults::weight(),
+            backup: false,
+            drain: false,
+            max_connections: None,
+            max_fails: defaults::max_fails(),
+            fail_timeout_ms: defaults::fail_timeout_ms(),
+        }
+    }
 }
 
 /// One server: `address` and `port`, or `unix`.
@@ -100,45 +143,6 @@ pub struct Server {
     #[serde(default = "defaults::fail_timeout_ms")]
     #[schemars(range(min = 1, max = defaults::MS_MAX))]
     pub fail_timeout_ms: u64,
-}
-
-impl Upstream {
-    /// These servers, and everything else as it is by default.
-    pub fn of(name: String, servers: Vec<Server>) -> Self {
-        Self {
-            name,
-            servers,
-            load_balancer: LoadBalancer::default(),
-            hash: None,
-            sticky: None,
-            slow_start_ms: 0,
-            queue: None,
-            all_down: AllDown::default(),
-            outlier: None,
-            max_ejection_percent: defaults::max_ejection_percent(),
-            circuit_breaker: None,
-            retry_budget_percent: defaults::retry_budget_percent(),
-            connection_pool: ConnectionPool::default(),
-            extensions: BTreeMap::new(),
-        }
-    }
-}
-
-impl Default for Server {
-    /// A server without an address, and everything else as it is by default.
-    fn default() -> Self {
-        Self {
-            address: None,
-            port: None,
-            unix: None,
-            weight: defaults::weight(),
-            backup: false,
-            drain: false,
-            max_connections: None,
-            max_fails: defaults::max_fails(),
-            fail_timeout_ms: defaults::fail_timeout_ms(),
-        }
-    }
 }
 
 fn is_zero(ms: &u64) -> bool {

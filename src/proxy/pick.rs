@@ -247,7 +247,7 @@ impl Look<'_> {
     fn is_able(&self, index: usize, server: &table::Server) -> bool {
         !server.endpoints.is_empty()
             && !self.tried.has(index)
-            && (self.whoever || self.is_in(index))
+            && (self.whoever || server.up && self.is_in(index))
     }
 
     /// Whether it is not held to be out. On trial it gets one request at a time.

@@ -208,7 +208,14 @@ impl Pool {
         {
             self.forget_kept(gone);
         }
+        let known = self.declared.borrow().servers.clone();
         for (server, declared_server) in servers.iter().zip(&declared.servers) {
+            let was_down = known
+                .iter()
+                .any(|known| known.name == server.name && !known.up);
+            if was_down && declared_server.up {
+                server.since.set(now.max(1));
+            }
             server.rules.set(judge::rules_of(declared, declared_server));
         }
         *self.judgement.borrow_mut() = Judgement::of(declared);

@@ -228,3 +228,64 @@ fn an_explanation_is_sentences() {
         ]
     );
 }
+
+#[test]
+fn what_is_known_of_a_server_survives_changes_of_its_upstream() {
+    let declared = |pool: u32, check: &str| -> model::Upstream {
+        let text = format!(
+            r#"{{"name": "u", "servers": [{{"address": "a.test", "port": 80}},
+                {{"address": "10.0.0.1", "port": 80}}],
+                "connection_pool": {{"max_connections": {pool}}}{check}}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    };
+    let check = r#", "health_check": {}"#;
+    let ups = |table: &Table| {
+        let upstream = table.upstream(UpstreamId(0)).unwrap();
+        upstream
+            .servers
+            .iter()
+            .map(|server| server.up)
+            .collect::<Vec<_>>()
+    };
+    let down = |server: &str| Change::Health {
+        upstream: "u".into(),
+        server: server.into(),
+        up: false,
+    };
+    let table = Table::compile(&[], &[declared(1, check)]).unwrap();
+    let table = table.change(&[down("10.0.0.1:80")]).unwrap();
+    assert_eq!(ups(&table), [true, false]);
+    let resolve = Change::Resolve {
+        name: "a.test".into(),
+        addresses: vec!["10.0.0.2".parse().unwrap()],
+    };
+    let table = table.change(&[resolve]).unwrap();
+    let table = table
+        .change(&[Change::PutUpstream(declared(2, check))])
+        .unwrap();
+    assert_eq!(ups(&table), [true, false]);
+    // Nobody asks any more: it counts as up.
+    let table = table
+        .change(&[Change::PutUpstream(declared(2, ""))])
+        .unwrap();
+    assert_eq!(ups(&table), [true, true]);
+    let table = table
+        .change(&[down("10.0.0.1:80"), down("gone:80")])
+        .unwrap();
+    assert_eq!(ups(&table), [true, true]);
+}
+
+#[test]
+fn an_upstream_that_a_split_uses_stays() {
+    let upstreams = ["a", "b"].map(|name| upstream(name, "127.0.0.1"));
+    let split =
+        r#"{"id": "s", "path": "/", "upstream": "a", "traffic_split": [{"upstream": "b"}]}"#;
+    let table = Table::compile(&[route(split)], &upstreams).unwrap();
+    let remove = Change::RemoveUpstream("b".into());
+    assert!(table.change(std::slice::from_ref(&remove)).is_err());
+    let without = table.change(&[Change::RemoveRoute("s".into())]).unwrap();
+    assert!(without.change(&[remove]).is_ok());
+    let unknown = split.replace("\"b\"", "\"c\"");
+    assert!(Table::compile(&[route(&unknown)], &upstreams).is_err());
+}

@@ -91,6 +91,15 @@ pub enum Change {
     RemoveRoute(String),
     /// Takes out the upstream with this name, if there is one. No route may use it.
     RemoveUpstream(String),
+    /// Says whether a server is well. Nothing happens if it is gone, or is not asked any more.
+    Health {
+        /// The upstream's name.
+        upstream: String,
+        /// The server's name, as [`Server::name`] has it.
+        server: String,
+        /// Whether it is well.
+        up: bool,
+    },
     /// Sets the addresses of a server name. Nothing happens if no upstream uses the name.
     Resolve {
         /// The server name, as upstreams have it in `address`.
@@ -213,6 +222,11 @@ impl Table {
                 }
                 Change::RemoveRoute(id) => next.remove_route(id),
                 Change::Resolve { name, addresses } => next.upstreams.resolve(name, addresses),
+                Change::Health {
+                    upstream,
+                    server,
+                    up,
+                } => next.upstreams.set_health(upstream, server, *up),
                 Change::PutUpstream(_) | Change::RemoveUpstream(_) => {}
             }
         }

@@ -13,7 +13,7 @@ use super::map::{Entry, Map};
 use super::seed::Seed;
 use super::spread::Spread;
 use crate::model;
-use crate::model::upstream::{CircuitBreaker, Outlier};
+use crate::model::upstream::{CircuitBreaker, HealthCheck, Outlier};
 use crate::wire::hash;
 
 /// The number of an upstream: small, and the same for one upstream as long as it exists.
@@ -33,6 +33,8 @@ pub struct Upstream {
     pub spread: Spread,
     /// Who answers.
     pub servers: Vec<Server>,
+    /// How servers are asked whether they are well.
+    pub check: Option<HealthCheck>,
     /// By what share of failures servers are taken out.
     pub outlier: Option<Outlier>,
     /// The most servers, in percent, that are taken out for their failures.
@@ -58,6 +60,8 @@ pub struct Server {
     pub weight: u32,
     /// Whether it serves only while no other server is up.
     pub backup: bool,
+    /// Whether it has answered well when it was asked; so is one that nobody has asked.
+    pub up: bool,
     /// Whether it gets no new clients.
     pub drain: bool,
     /// Requests in flight to it, at the most, per core.
@@ -143,13 +147,23 @@ impl Upstreams {
             Some(before) => before.id,
             None => self.give_id(name)?,
         };
-        let servers = self.servers(declared)?;
+        let mut servers = self.servers(declared)?;
+        if let Some(before) = before.as_ref().filter(|_| declared.health_check.is_some()) {
+            for server in &mut servers {
+                let known = before
+                    .servers
+                    .iter()
+                    .find(|known| known.name == server.name);
+                server.up = known.is_none_or(|known| known.up);
+            }
+        }
         let mut after = Upstream {
             id,
             version: before.as_ref().map_or(0, |before| before.version),
             name: name.into(),
             spread: Spread::of(declared, &servers),
             servers,
+            check: declared.health_check.clone(),
             outlier: declared.outlier,
             max_ejection_percent: declared.max_ejection_percent,
             breaker: declared.circuit_breaker,
@@ -226,6 +240,22 @@ impl Upstreams {
                 true
             });
         }
+    }
+
+    /// Notes whether a server is well; nothing happens if it is gone, or is not asked any more.
+    pub(super) fn set_health(&mut self, upstream: &str, server: &str, up: bool) {
+        let Some(id) = self.id(upstream) else { return };
+        self.by_id.edit(id.0, &id, |upstream| {
+            if upstream.check.is_none() {
+                return true;
+            }
+            let servers = upstream.servers.iter_mut();
+            for known in servers.filter(|known| *known.name == *server && known.up != up) {
+                known.up = up;
+                upstream.version += 1;
+            }
+            true
+        });
     }
 
     /// Notes that one more route uses `id`, or (`false`) one less.
@@ -317,6 +347,7 @@ impl Upstreams {
             endpoints,
             weight: u32::from(declared.weight),
             backup: declared.backup,
+            up: true,
             drain: declared.drain,
             max_connections: declared.max_connections.unwrap_or(u32::MAX),
             max_fails: declared.max_fails,

@@ -2,12 +2,15 @@
 
 use super::text::is_token;
 use crate::model::faults::{Report, at_key, quoted};
-use crate::model::upstream::{Hash, HashBy, LoadBalancer, Upstream};
+use crate::model::upstream::{Hash, HashBy, HealthCheck, LoadBalancer, Upstream};
 
 /// Checks everything that says which server gets a request.
 pub(super) fn check(upstream: &Upstream, place: &str, report: &mut Report) {
     weights(upstream, place, report);
     someone_serves(upstream, place, report);
+    if let Some(check) = &upstream.health_check {
+        health_check(check, &at_key(place, "health_check"), report);
+    }
     match (&upstream.hash, upstream.load_balancer) {
         (Some(hash), LoadBalancer::ConsistentHash) => key(hash, &at_key(place, "hash"), report),
         (Some(_), other) => report.warn(
@@ -24,6 +27,38 @@ pub(super) fn check(upstream: &Upstream, place: &str, report: &mut Report) {
             at_key(&at_key(place, "sticky"), "cookie"),
             format!("{} is not the name of a cookie", quoted(&sticky.cookie)),
             "write one such as server",
+        );
+    }
+}
+
+fn health_check(check: &HealthCheck, place: &str, report: &mut Report) {
+    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+    if !check.path.starts_with('/') || !plain(&check.path) || check.path.contains('#') {
+        report.fault(
+            at_key(place, "path"),
+            format!("{} is not a path", quoted(&check.path)),
+            "write one such as /health",
+        );
+    }
+    if !is_token(&check.method) || check.method == "CONNECT" {
+        report.fault(
+            at_key(place, "method"),
+            format!("{} is not a method to ask with", quoted(&check.method)),
+            "write GET or HEAD",
+        );
+    }
+    if let Some(host) = check.host.as_deref().filter(|host| !plain(host)) {
+        report.fault(
+            at_key(place, "host"),
+            format!("{} is not a host", quoted(host)),
+            "write one such as app.internal",
+        );
+    }
+    if check.method == "HEAD" && check.expected_body.is_some() {
+        report.fault(
+            at_key(place, "expected_body"),
+            "an answer to HEAD has no body",
+            "write method: GET, or remove it",
         );
     }
 }

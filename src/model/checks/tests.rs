@@ -641,3 +641,158 @@ fn the_machine_is_looked_at_only_on_request() {
     assert!(surroundings(&load(json!({"access_log": {"path": "stderr"}})).config).is_empty());
     assert!(surroundings(&load(json!({"access_log": {"path": "access.log"}})).config).is_empty());
 }
+
+fn upstream(parts: Value) -> Value {
+    let servers = json!([{"address": "::1", "port": 1}]);
+    let mut upstream = json!({"name": "app", "servers": servers});
+    for (key, value) in parts.as_object().unwrap() {
+        upstream[key] = value.clone();
+    }
+    json!({"upstreams": [upstream]})
+}
+
+#[test]
+fn what_spreads_and_checks_is_whole() {
+    let hash = |hash: Value| upstream(json!({"load_balancer": "consistent_hash", "hash": hash}));
+    let check = |check: Value| upstream(json!({"health_check": check}));
+    for (parts, sentence) in [
+        (
+            hash(json!({"by": "header"})),
+            "hash: the key has no name; add name",
+        ),
+        (
+            hash(json!({"by": "path", "name": "x"})),
+            "hash.name: the client's address and the path have no name",
+        ),
+        (
+            hash(json!({"by": "cookie", "name": "a b"})),
+            "hash.name: \"a b\" is not the name of a header or cookie",
+        ),
+        (
+            upstream(json!({"hash": {}})),
+            "hash: round_robin has no use for a key; write load_balancer: consistent_hash",
+        ),
+        (
+            upstream(json!({"sticky": {"cookie": "a=b"}})),
+            "sticky.cookie: \"a=b\" is not the name of a cookie",
+        ),
+        (
+            check(json!({"path": "health"})),
+            "health_check.path: \"health\" is not a path; write one such as /health",
+        ),
+        (
+            check(json!({"method": "HEAD", "expected_body": "x"})),
+            "health_check.expected_body: an answer to HEAD has no body",
+        ),
+        (
+            check(json!({"host": "a b"})),
+            "health_check.host: \"a b\" is not a host",
+        ),
+        (
+            upstream(json!({"servers": [{"address": "::1", "port": 1, "backup": true}]})),
+            "servers: every server is a backup",
+        ),
+        (
+            upstream(json!({"servers": [{"address": "::1", "port": 1, "drain": true}]})),
+            "servers: every server is draining",
+        ),
+    ] {
+        assert_said(parts, &[sentence]);
+    }
+    assert_said(hash(json!({"by": "query", "name": "a"})), &[]);
+    assert_said(check(json!({"type": "tcp"})), &[]);
+}
+
+#[test]
+fn policies_are_whole() {
+    let zeros = "sha256::".to_owned() + &"0".repeat(64);
+    let key = json!({"name": "k", "secret_hash": zeros});
+    for (parts, sentence) in [
+        (
+            json!({"request_headers": {"remove": ["Host"]}}),
+            "request_headers.remove[0]: Host is written by the proxy",
+        ),
+        (
+            json!({"response_headers": {"set": [{"name": "a b", "value": ""}]}}),
+            "response_headers.set[0].name: \"a b\" is not the name of a field",
+        ),
+        (
+            json!({"upstream_headers": [{"name": "a", "value": "x\r\ny"}]}),
+            "upstream_headers[0].value: the text contains a carriage return",
+        ),
+        (
+            json!({"request_query": {"add": [{"name": "a", "value": "{user}"}]}}),
+            "request_query.add[0].value: nothing is known as {user} here; write a capture",
+        ),
+        (
+            json!({"host_rewrite": "http://a/"}),
+            "host_rewrite: \"http://a/\" is not a host",
+        ),
+        (
+            json!({"cors": {"allow_origins": ["example.com"]}}),
+            "cors.allow_origins[0]: \"example.com\" is not an origin",
+        ),
+        (
+            json!({"cors": {"allow_origins": ["*"], "allow_credentials": true}}),
+            "cors.allow_credentials: with credentials no browser takes * for an origin",
+        ),
+        (
+            json!({"auth": {"type": "basic"}}),
+            "auth: nobody may come in; add users",
+        ),
+        (
+            json!({"auth": {"type": "basic", "users": [key], "keys": [key]}}),
+            "auth.keys: they do not belong to this type of auth; move them to users",
+        ),
+        (
+            json!({"auth": {"type": "basic", "users": [key, key]}}),
+            "auth.users[1].name: \"k\" is there twice",
+        ),
+        (
+            json!({"auth": {"type": "api_key", "keys": [{"name": "k", "secret_hash": "plain"}]}}),
+            "auth.keys[0].secret_hash: \"plain\" is not of the right form; write what `ringway hash`",
+        ),
+        (
+            json!({"rate_limit": {"key": "header"}}),
+            "rate_limit: the key has no name; add header",
+        ),
+        (
+            json!({"rate_limit": {"header": "x"}}),
+            "rate_limit.header: only key: header looks at a field",
+        ),
+        (
+            json!({"traffic_split": [{"upstream": "ap"}]}),
+            "traffic_split[0].upstream: there is no upstream \"ap\"; did you mean \"app\"?",
+        ),
+        (
+            json!({"traffic_split": [{"upstream": "app", "weight": 0}]}),
+            "traffic_split: every part has the weight 0",
+        ),
+        (
+            json!({"split_sticky": {"cookie": "a"}}),
+            "split_sticky: there is no split to stick to",
+        ),
+        (
+            json!({"maintenance": {"status": 204}}),
+            "maintenance.status: a response of this status has no body",
+        ),
+        (
+            json!({"retry": {"statuses": [500, 418]}}),
+            "retry.statuses[1]: a request is not sent again after 418",
+        ),
+        (
+            json!({"allow_methods": ["G T"]}),
+            "allow_methods[0]: \"G T\" is not a method",
+        ),
+    ] {
+        assert_said(route(parts), &[sentence]);
+    }
+    assert_said(
+        route(json!({
+            "path": null, "path_template": "/{user}",
+            "request_headers": {"add": [{"name": "a", "value": "{user} {client_ip}"}]},
+            "auth": {"type": "api_key", "keys": [key]},
+        })),
+        &[],
+    );
+}

@@ -32,9 +32,11 @@ pub(super) fn read(name: &str, backend: &Value) -> Option<Upstream> {
         connection_pool.connect_timeout_ms = connect;
     }
     Some(Upstream {
+        name: name.to_owned(),
+        servers,
         load_balancer,
         connection_pool,
-        ..Upstream::of(name.to_owned(), servers)
+        ..Upstream::default()
     })
 }
 
