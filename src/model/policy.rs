@@ -15,8 +15,9 @@ pub struct NamedValue {
     /// Its name.
     #[schemars(length(min = 1, max = 256))]
     pub name: String,
-    /// Its value. `{client_ip}`, `{host}`, `{method}`, `{path}`, `{query}` (without its `?`),
-    /// `{route}`, `{consumer}` and the captures of the route stand for what the request has.
+    /// Its value. `{client_ip}` (the peer's address), `{host}`, `{method}`, `{path}`, `{query}`
+    /// (without its `?`), `{route}`, `{consumer}` and the captures of the route stand for what the
+    /// request has.
     #[schemars(length(max = 4_096))]
     pub value: String,
 }

@@ -238,6 +238,9 @@ impl Pool {
     /// Finds out until when some server has less than its full share.
     pub(super) fn find_uneven(&self, now: u64) {
         let ramp = self.declared.borrow().spread.slow_start_ms;
+        if ramp == 0 {
+            return self.uneven_until.set(0);
+        }
         let ticks = u64::from(ramp).div_ceil(crate::net::TICK.as_millis() as u64);
         let servers = self.servers.borrow();
         let begun = servers.iter().map(|server| server.since.get());
