@@ -105,7 +105,7 @@ routes: [{{path_prefix: /a/, upstream: o, rewrite_pattern: /a/, rewrite_replacem
     let config = model::read(&text, Format::Yaml, "test").unwrap().config;
     std::thread::spawn(move || {
         boot::run(None, config, choice, move |addresses| {
-            ready.send(addresses[0]).unwrap()
+            ready.send(addresses.clients[0]).unwrap()
         })
         .unwrap();
     });

@@ -13,6 +13,7 @@ use super::commit::{Done, Refusal, Write, Writer};
 use super::dialect::Sessions;
 use super::guard::Guard;
 use super::history::History;
+use super::names::Failed;
 use super::publish::InForce;
 use super::reload::Reloaded;
 use super::state::State;
@@ -32,6 +33,8 @@ pub(super) struct Core {
     pub(super) sessions: RefCell<Sessions>,
     pub(super) publisher: Publisher,
     pub(super) in_force: InForce,
+    /// The server names that could not be resolved.
+    pub(super) failed: Rc<Failed>,
     /// The newest epoch, for those who wait for the next one.
     pub(super) newest: watch::Sender<u64>,
     pub(super) queue: mpsc::Sender<Message>,

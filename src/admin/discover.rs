@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use hickory_resolver::TokioResolver;
 use tokio::task::JoinSet;
 
+use super::names::Failed;
 use crate::model::config::Dns;
 use crate::table::{Change, Table};
 
@@ -20,6 +22,7 @@ pub(super) struct Discovery {
     followed: BTreeSet<String>,
     known: BTreeMap<String, Vec<IpAddr>>,
     asking: JoinSet<Answer>,
+    failed: Rc<Failed>,
 }
 
 struct Answer {
@@ -30,7 +33,7 @@ struct Answer {
 }
 
 impl Discovery {
-    pub(super) fn of(limits: &Dns) -> Self {
+    pub(super) fn of(limits: &Dns, failed: Rc<Failed>) -> Self {
         let builder = TokioResolver::builder_tokio();
         let resolver = builder.and_then(|builder| builder.build());
         if let Err(error) = &resolver {
@@ -42,6 +45,7 @@ impl Discovery {
             followed: BTreeSet::new(),
             known: BTreeMap::new(),
             asking: JoinSet::new(),
+            failed,
         }
     }
 
@@ -80,6 +84,7 @@ impl Discovery {
             }
         }
         self.known.retain(|name, _| followed.contains(name));
+        self.failed.keep(&followed);
         self.followed = followed;
         changes
     }
@@ -97,6 +102,7 @@ impl Discovery {
             }
             let wait = answer.valid_until.saturating_duration_since(Instant::now());
             self.ask(answer.name.clone(), wait);
+            self.failed.note(&answer.name, answer.addresses.is_none());
             match answer.addresses {
                 Some(addresses) if self.known.get(&answer.name) != Some(&addresses) => {
                     self.known.insert(answer.name.clone(), addresses.clone());
@@ -112,6 +118,7 @@ impl Discovery {
 
     fn ask(&mut self, name: String, wait: Duration) {
         let Some(resolver) = self.resolver.clone() else {
+            self.failed.note(&name, true);
             return;
         };
         let least = Duration::from_millis(self.limits.min_ttl_ms);

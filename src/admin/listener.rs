@@ -11,16 +11,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::amend::Amend;
 use super::core::Core;
 use super::dialect;
 use super::guard;
 use super::request::{Answer, EPOCH, Request, read_body, set};
 use super::stall::Stall;
 
-/// How long a client may take to send a head, or to send none on a kept connection.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// How long a client may take nothing of its answer.
-const TAKE_WITHIN: Duration = Duration::from_secs(10);
 /// Bytes of a head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How long to wait after a connection could not be accepted; there is no descriptor left then.
@@ -47,19 +44,25 @@ pub(super) async fn listen(core: Rc<Core>, listener: TcpListener) {
 /// Serves a connection; `_open` counts it while it lasts.
 async fn connection(core: Rc<Core>, stream: TcpStream, from: SocketAddr, _open: Rc<()>) {
     let _ = stream.set_nodelay(true);
-    let stream = TokioIo::new(Stall::new(stream, TAKE_WITHIN));
+    let within = within(&core);
+    let stream = TokioIo::new(Amend::new(Stall::new(stream, within)));
     let service = service_fn(move |request| {
         let core = core.clone();
         async move { Ok::<_, Infallible>(serve(&core, request, from).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN)
+        .header_read_timeout(within)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(stream, service);
     if let Err(error) = served.await {
         tracing::debug!(message = "an admin connection ended early", %error);
     }
+}
+
+/// How long a client may take for each of its parts.
+pub(super) fn within(core: &Core) -> Duration {
+    Duration::from_millis(core.state.borrow().config.admin.limits.timeout_ms)
 }
 
 async fn serve(core: &Rc<Core>, request: hyper::Request<Incoming>, from: SocketAddr) -> Answer {
@@ -77,7 +80,7 @@ async fn serve(core: &Rc<Core>, request: hyper::Request<Incoming>, from: SocketA
     }
     let path = parts.uri.path().to_owned();
     let most = core.state.borrow().config.admin.limits.max_body_bytes as usize;
-    let result = match read_body(body, most).await {
+    let result = match read_body(body, most, within(core)).await {
         Ok(body) => {
             let request = Request::new(parts, body, from, principal);
             let result = dialect::answer(core, &request).await;

@@ -5,6 +5,7 @@
 //! epoch) → `publish` (until every core works by it) → the answer. What is in force is in `state`;
 //! `history`, `watch` and `audit` tell what was changed.
 
+mod amend;
 mod audit;
 mod clock;
 mod commit;
@@ -20,6 +21,7 @@ mod guard;
 mod history;
 mod listener;
 mod metrics;
+mod names;
 mod payload;
 mod problem;
 mod publish;
@@ -69,6 +71,15 @@ pub struct Control {
     pub listening: Vec<SocketAddr>,
 }
 
+/// Where Ringway listens.
+#[derive(Debug)]
+pub struct Listening {
+    /// For clients, one address for each listener.
+    pub clients: Vec<SocketAddr>,
+    /// For operators, if the admin API is served.
+    pub admin: Option<SocketAddr>,
+}
+
 /// How long the start waits for the cores.
 const START_WITHIN: Duration = Duration::from_secs(60);
 /// How often a drain looks whether all is done.
@@ -80,7 +91,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// If the runtime or the signals cannot be had.
-pub fn run(control: Control, ready: impl FnOnce(&[SocketAddr]) + 'static) -> std::io::Result<()> {
+pub fn run(control: Control, ready: impl FnOnce(&Listening) + 'static) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -89,10 +100,10 @@ pub fn run(control: Control, ready: impl FnOnce(&[SocketAddr]) + 'static) -> std
 }
 
 impl Control {
-    async fn serve(self, ready: impl FnOnce(&[SocketAddr])) -> std::io::Result<()> {
+    async fn serve(self, ready: impl FnOnce(&Listening)) -> std::io::Result<()> {
         let mut signals = Signals::new()?;
         let start::Started { core, admin } = start::start(self)?;
-        let mut discovery = Discovery::of(&core.state.borrow().config.dns);
+        let mut discovery = Discovery::of(&core.state.borrow().config.dns, core.failed.clone());
         let table = core.state.borrow().snapshot.table.clone();
         for change in discovery.first(&table).await {
             let _ = core.queue.send(Message::Resolve(change)).await;
@@ -112,7 +123,10 @@ impl Control {
         };
         let (driver, workers) = (core.driver, core.cores.len());
         tracing::info!(message = "ready", driver, workers, routes, upstreams);
-        ready(&core.listening);
+        ready(&Listening {
+            clients: core.listening.clone(),
+            admin,
+        });
         loop {
             tokio::select! {
                 asked = signals.next() => match asked {

@@ -17,8 +17,6 @@ use super::payload::Payload;
 use super::problem::Problem;
 use crate::model;
 
-/// How long a client may take to send a body.
-const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// How long an answer waits for the cores, unless the client says otherwise.
 const WAIT_MS: u64 = 10_000;
 /// How long a client may have it wait.
@@ -172,8 +170,12 @@ impl Request {
     }
 }
 
-/// Reads a body of at most `most` bytes.
-pub(super) async fn read_body<B>(mut body: B, most: usize) -> Result<Bytes, Problem>
+/// Reads a body of at most `most` bytes that is there `within` that time.
+pub(super) async fn read_body<B>(
+    mut body: B,
+    most: usize,
+    within: Duration,
+) -> Result<Bytes, Problem>
 where
     B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
 {
@@ -196,9 +198,7 @@ where
         Ok(whole.into())
     };
     let late = |_| Problem::new(408, "the body took too long");
-    tokio::time::timeout(BODY_WITHIN, read)
-        .await
-        .map_err(late)?
+    tokio::time::timeout(within, read).await.map_err(late)?
 }
 
 /// Decodes percent escapes; none if one is broken, or the result is not UTF-8.

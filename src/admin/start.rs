@@ -209,6 +209,7 @@ pub(super) fn start(control: Control) -> io::Result<Started> {
         sessions: RefCell::default(),
         publisher,
         in_force: InForce::new(),
+        failed: Rc::default(),
         queue,
         audit,
         counters,

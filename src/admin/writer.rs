@@ -97,6 +97,8 @@ impl Task {
             ..Next::default()
         };
         let mut done = Vec::with_capacity(writes.len());
+        // From the first change on, what is said of a write depends on the commit.
+        let mut depends = false;
         {
             let state = self.core.state.borrow();
             let mut stage = Stage::over(&state, now_ms());
@@ -106,19 +108,18 @@ impl Task {
                     && !write.dry_run
                     && !made.differences.is_empty()
                 {
+                    depends = true;
                     next.by.push(write.by);
                     next.differences.extend(made.differences.iter().cloned());
                 }
-                done.push((result, answer));
+                done.push((result, answer, depends && !write.dry_run));
             }
             next.staged = Some(stage.finish());
         }
         let committed = self.commit(next, force).await;
-        for (result, answer) in done {
+        for (result, answer, depends) in done {
             let result = match (&committed, result) {
-                (Err(error), Ok(made)) if !made.differences.is_empty() => {
-                    Err(Refusal::Store(error.clone()))
-                }
+                (Err(error), _) if depends => Err(Refusal::Store(error.clone())),
                 (_, Ok(made)) if made.differences.is_empty() => Ok(Done {
                     epoch: self.core.epoch(),
                     ..made

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use self::cores::Cores;
 pub use self::report::start_logging;
-use crate::admin::{self, AdminError, Control};
+use crate::admin::{self, AdminError, Control, Listening};
 use crate::epoch::counters::Counters;
 use crate::epoch::lines::Lines;
 use crate::epoch::{Mailbox, Publisher, Snapshot};
@@ -87,7 +87,7 @@ pub fn run(
     path: Option<&Path>,
     config: Config,
     choice: DriverChoice,
-    ready: impl FnOnce(&[SocketAddr]) + 'static,
+    ready: impl FnOnce(&Listening) + 'static,
 ) -> Result<(), BootError> {
     report::raise_descriptor_limit();
     let cores = Cores::plan(&config)?;

@@ -372,6 +372,10 @@ pub struct AdminLimits {
     /// Requests per second from one address, and as many at once; more is 429.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub requests_per_second: u32,
+    /// How long a client may take to send a head or a body, to send its next request, or to take
+    /// anything of its answer, in milliseconds.
+    #[schemars(range(min = 100, max = 600_000))]
+    pub timeout_ms: u64,
 }
 
 impl Default for AdminLimits {
@@ -380,6 +384,7 @@ impl Default for AdminLimits {
             max_body_bytes: defaults::admin_max_body_bytes(),
             max_connections: defaults::admin_max_connections(),
             requests_per_second: defaults::admin_requests_per_second(),
+            timeout_ms: defaults::admin_timeout_ms(),
         }
     }
 }

@@ -18,6 +18,7 @@ defaults! {
     admin_max_body_bytes: u32 = 16_777_216;
     admin_max_connections: u32 = 256;
     admin_requests_per_second: u32 = 2_000;
+    admin_timeout_ms: u64 = 10_000;
     connect_timeout_ms: u64 = 5_000;
     send_timeout_ms: u64 = 30_000;
     read_timeout_ms: u64 = 60_000;

@@ -274,6 +274,11 @@ impl Table {
         self.upstreams.names()
     }
 
+    /// The addresses known of a server name, in lower case; none if no upstream uses it.
+    pub fn addresses(&self, name: &str) -> &[IpAddr] {
+        self.upstreams.addresses(name)
+    }
+
     fn put_route(
         &mut self,
         id: String,

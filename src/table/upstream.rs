@@ -252,6 +252,12 @@ impl Upstreams {
         resolutions.map(|resolution| (&*resolution.name, &*resolution.addresses))
     }
 
+    /// The addresses known of a server name.
+    pub(super) fn addresses(&self, name: &str) -> &[IpAddr] {
+        let resolution = self.resolutions.get(self.seed.hash(name.as_bytes()), name);
+        resolution.map_or(&[], |resolution| &resolution.addresses)
+    }
+
     pub(super) fn count(&self) -> usize {
         self.count
     }

@@ -2,12 +2,14 @@
 //! answer waits until it is in force on every core.
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use hyper::header;
 use serde_json::{Map, Value, json};
 
 use crate::admin::commit::{Done, Operation, Write};
 use crate::admin::core::Core;
+use crate::admin::names::looked_up;
 use crate::admin::problem::Problem;
 use crate::admin::publish::lagging;
 use crate::admin::request::{self, Answer, EPOCH, Request, Wishes};
@@ -44,7 +46,7 @@ pub(super) async fn write(
     settle(core, request, &wishes, &done, status, shown).await
 }
 
-/// Waits for the cores and answers: 202 when some of them lag.
+/// Waits for names and cores and answers: 202 when some of the cores lag.
 pub(in crate::admin) async fn settle(
     core: &Core,
     request: &Request,
@@ -54,10 +56,16 @@ pub(in crate::admin) async fn settle(
     mut shown: Map<String, Value>,
 ) -> Result<Answer, Problem> {
     let mut status = status;
-    if !core.in_force.wait(done.epoch, wishes.wait).await {
+    let until = Instant::now() + wishes.wait;
+    let (epoch, unresolved) = looked_up(core, done, wishes.wait).await;
+    if !unresolved.is_empty() {
+        shown.insert("unresolved".into(), json!(unresolved));
+    }
+    let left = until.saturating_duration_since(Instant::now());
+    if !core.in_force.wait(epoch, left).await {
         status = 202;
         shown.insert("epoch".into(), json!(done.epoch));
-        shown.insert("lagging".into(), json!(lagging(core, done.epoch)));
+        shown.insert("lagging".into(), json!(lagging(core, epoch)));
     }
     if let Some(audit) = &core.audit {
         audit

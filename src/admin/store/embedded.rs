@@ -195,7 +195,9 @@ fn write(database: &Database, epoch: u64, changes: &[EntityChange]) -> Result<()
         .collect();
     // In the order of the keys a page is touched once. Stable: the last change of a key counts.
     keyed.sort_by(|a, b| a.0.cmp(&b.0));
-    let transaction = database.begin_write()?;
+    let mut transaction = database.begin_write()?;
+    // Without it the first start after a crash would read the whole file.
+    transaction.set_quick_repair(true);
     {
         let mut table = transaction.open_table(ENTITIES)?;
         for (key, change) in &keyed {
