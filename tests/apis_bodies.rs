@@ -123,10 +123,7 @@ fn answers_are_written_as_they_are_accepted() {
         let answer = client.send("GET", path, &[("Accept", accept)], "");
         assert_eq!(answer.status(), 200, "{}", answer.text());
         let content_type = answer.field("content-type").unwrap().to_owned();
-        (
-            content_type,
-            String::from_utf8(answer.body.clone()).unwrap(),
-        )
+        (content_type, String::from_utf8(answer.body).unwrap())
     };
     let (content_type, pretty) = get("*/*", &one());
     assert_eq!(content_type, "application/json");
@@ -164,11 +161,11 @@ fn answers_are_written_as_they_are_accepted() {
     );
     let (content_type, lines) = get("application/x-ndjson", ROUTES);
     assert_eq!(content_type, "application/x-ndjson");
-    let ids: Vec<Value> = lines
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].clone())
-        .collect();
-    assert_eq!(ids.len(), 2, "{lines}");
+    for line in lines.lines() {
+        let entity: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(entity["kind"], kind, "{line}");
+    }
+    assert_eq!(lines.lines().count(), 2, "{lines}");
     let answer = client.get(&format!("{}?pretty=maybe", one()));
     assert!(
         json_of(&answer, 400)["error_description"]

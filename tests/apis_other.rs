@@ -203,7 +203,7 @@ fn an_export_can_be_imported() {
         ("application/json", document.to_string()),
         (
             "application/x-ndjson",
-            String::from_utf8(lines.body.clone()).unwrap(),
+            String::from_utf8(lines.body).unwrap(),
         ),
     ] {
         json_of(&client.delete(&format!("{ROUTES}/one")), 200);

@@ -17,6 +17,7 @@ use super::condition::Conditions;
 use super::deny;
 use super::dialect::{self, Fault};
 use super::entity::{Entity, Kind};
+use super::history::Then;
 use super::stage::Stage;
 use super::state::Kept;
 use super::store::StoreError;
@@ -72,9 +73,7 @@ pub(super) enum Operation {
         kinds: &'static [Kind],
     },
     /// These entities as they were; none means not there.
-    Restore {
-        entities: Vec<(Kind, Rc<str>, Option<Rc<Kept>>)>,
-    },
+    Restore { entities: Vec<Then> },
     /// What a dialect makes of the state that the writes before leave.
     Dialect(Box<dyn Act>),
 }
@@ -491,7 +490,7 @@ impl Stage<'_> {
         })
     }
 
-    fn restore(&mut self, entities: &[(Kind, Rc<str>, Option<Rc<Kept>>)]) -> Result<Done, Refusal> {
+    fn restore(&mut self, entities: &[Then]) -> Result<Done, Refusal> {
         let mut differences = Vec::new();
         for kind in Kind::ALL {
             for (_, id, then) in entities.iter().filter(|(of, ..)| *of == kind) {

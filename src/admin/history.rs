@@ -35,7 +35,10 @@ pub(super) struct Record {
 }
 
 /// What an epoch has to be undone to be as it was.
-pub(super) type Earlier = Vec<(Kind, Rc<str>, Option<Rc<Kept>>)>;
+pub(super) type Earlier = Vec<Then>;
+
+/// An entity as it was; none if it was not there.
+pub(super) type Then = (Kind, Rc<str>, Option<Rc<Kept>>);
 
 impl History {
     pub(super) fn push(&mut self, record: Record) {

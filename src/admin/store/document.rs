@@ -26,7 +26,7 @@ pub(super) struct Document {
     /// All keys; in place of the lists there is nothing.
     keys: Arc<Map<String, Value>>,
     /// In the order of [`Kind::ALL`].
-    lists: [Vec<Arc<Element>>; Kind::ALL.len()],
+    lists: Vec<Vec<Arc<Element>>>,
 }
 
 /// An element of a list.
@@ -199,11 +199,8 @@ impl Document {
 }
 
 /// The lists under `entities`; those that are not known stay there.
-fn documents(
-    keys: &mut Map<String, Value>,
-    config: &Config,
-) -> Option<[Vec<Arc<Element>>; Kind::ALL.len()]> {
-    let mut lists = std::array::from_fn(|_| Vec::new());
+fn documents(keys: &mut Map<String, Value>, config: &Config) -> Option<Vec<Vec<Arc<Element>>>> {
+    let mut lists = vec![Vec::new(); Kind::ALL.len()];
     let unread = match keys.get_mut(DOCUMENTS) {
         None => return Some(lists),
         Some(Value::Object(unread)) => unread,

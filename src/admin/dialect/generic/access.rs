@@ -42,13 +42,17 @@ struct Places {
 
 /// What may be done with entities of a kind.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "camelCase")]
 pub(crate) enum Flag {
-    CanBulk,
-    CanCreate,
-    CanDelete,
-    CanRead,
-    CanUpdate,
+    #[serde(rename = "canBulk")]
+    Bulk,
+    #[serde(rename = "canCreate")]
+    Create,
+    #[serde(rename = "canDelete")]
+    Delete,
+    #[serde(rename = "canRead")]
+    Read,
+    #[serde(rename = "canUpdate")]
+    Update,
 }
 
 impl Rights {
@@ -93,7 +97,7 @@ impl Rights {
 
     /// Whether `flag` holds for the kind.
     pub(crate) fn allows(&self, resource: &Resource, flag: Flag) -> bool {
-        if self.read_only && flag != Flag::CanRead {
+        if self.read_only && flag != Flag::Read {
             return false;
         }
         let Some(kinds) = &self.kinds else {
@@ -199,14 +203,14 @@ mod tests {
         let rights = Rights::of(&key(json!({"metadata": {KINDS: kinds}})), 0).unwrap();
         let route = catalogue::find("any", "any", "routes").unwrap();
         let backend = catalogue::find("any", "any", "backends").unwrap();
-        assert!(rights.allows(route, Flag::CanCreate));
-        assert!(!rights.allows(route, Flag::CanBulk));
-        assert!(rights.allows(backend, Flag::CanRead));
-        assert!(!rights.allows(backend, Flag::CanCreate));
+        assert!(rights.allows(route, Flag::Create));
+        assert!(!rights.allows(route, Flag::Bulk));
+        assert!(rights.allows(backend, Flag::Read));
+        assert!(!rights.allows(backend, Flag::Create));
         let nonsense = Rights::of(&key(json!({"metadata": {KINDS: "{"}})), 0).unwrap();
-        assert!(!nonsense.allows(route, Flag::CanRead));
+        assert!(!nonsense.allows(route, Flag::Read));
         let reader = Rights::of(&key(json!({"readOnly": true})), 0).unwrap();
-        assert!(reader.allows(route, Flag::CanRead) && !reader.allows(route, Flag::CanUpdate));
+        assert!(reader.allows(route, Flag::Read) && !reader.allows(route, Flag::Update));
     }
 
     #[test]

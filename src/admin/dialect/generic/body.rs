@@ -106,7 +106,7 @@ fn write_out_target(members: &mut Map<String, Value>) {
     let mut given = None;
     for key in ["url", "target", "target_url"] {
         if backend.get(key).is_some_and(Value::is_string) {
-            given = given.or(backend.shift_remove(key));
+            given = given.or_else(|| backend.shift_remove(key));
         }
     }
     let Some(Value::String(url)) = given else {

@@ -75,13 +75,13 @@ async fn begin(core: &Rc<Core>, request: &Request, body: Incoming) -> Result<Ans
     };
     let resource = resource.ok_or_else(|| Fault::not_found("resource not found"))?;
     let (verb, flag) = match request.method {
-        Method::POST => (Verb::Create, Flag::CanCreate),
-        Method::PUT => (Verb::Update, Flag::CanUpdate),
-        Method::PATCH => (Verb::Patch, Flag::CanUpdate),
-        Method::DELETE => (Verb::Delete, Flag::CanDelete),
+        Method::POST => (Verb::Create, Flag::Create),
+        Method::PUT => (Verb::Update, Flag::Update),
+        Method::PATCH => (Verb::Patch, Flag::Update),
+        Method::DELETE => (Verb::Delete, Flag::Delete),
         _ => return Err(Fault::method_not_allowed()),
     };
-    call.allow(resource, Flag::CanBulk)?;
+    call.allow(resource, Flag::Bulk)?;
     call.allow(resource, flag)?;
     let wishes = request.wishes()?;
     let group = request.number("_group")?.unwrap_or(1).clamp(1, GROUP_MAX);
@@ -137,7 +137,20 @@ struct Stream {
 type Line = (u64, Option<Box<[u8]>>);
 
 /// What became of a line.
-type LineResult = (u64, Result<Outcome, (Fault, Option<Value>)>);
+type LineResult = (u64, Result<Outcome, Box<LineFault>>);
+
+/// Why a line is not done, and what it says if it can be read.
+#[derive(Clone)]
+struct LineFault {
+    fault: Fault,
+    entity: Option<Value>,
+}
+
+impl LineFault {
+    fn of(fault: Fault, entity: Option<Value>) -> Box<Self> {
+        Box::new(Self { fault, entity })
+    }
+}
 
 /// A batch under way; the permit is given back when its answer has been taken.
 type Pending = (JoinHandle<Bytes>, OwnedSemaphorePermit);
@@ -238,7 +251,7 @@ impl Stream {
                     let fault = Fault::from(refusal);
                     results = numbers
                         .iter()
-                        .map(|line| (*line, Err((fault.clone(), None))))
+                        .map(|line| (*line, Err(LineFault::of(fault.clone(), None))))
                         .collect();
                 }
             }
@@ -252,7 +265,7 @@ impl Stream {
         text.into()
     }
 
-    fn show(&self, line: u64, result: &Result<Outcome, (Fault, Option<Value>)>) -> Value {
+    fn show(&self, line: u64, result: &Result<Outcome, Box<LineFault>>) -> Value {
         match result {
             Ok(outcome) => {
                 let (status, word) = self.verb.success();
@@ -261,7 +274,8 @@ impl Stream {
                     "id_field": self.resource.id_key,
                 })
             }
-            Err((fault, entity)) => {
+            Err(line_fault) => {
+                let LineFault { fault, entity } = &**line_fault;
                 let mut shown = json!({
                     "status": fault.status,
                     "error": fault.error,
@@ -343,7 +357,7 @@ impl Act for BatchWrite {
                 description: json!("another line failed, and all were to be done or none"),
             };
             for (_, result) in results.iter_mut().filter(|(_, result)| result.is_ok()) {
-                *result = Err((undone.clone(), None));
+                *result = Err(LineFault::of(undone.clone(), None));
             }
             *self.results.borrow_mut() = results;
             return Err(undone.into());
@@ -359,10 +373,13 @@ impl BatchWrite {
         &self,
         stage: &mut Stage<'_>,
         text: Option<&[u8]>,
-    ) -> Result<(Outcome, Done), (Fault, Option<Value>)> {
+    ) -> Result<(Outcome, Done), Box<LineFault>> {
         // What a line says is shown where it fails, if it says anything.
         let entity = || serde_json::from_slice(text?).ok();
-        let step = self.stream.step(text).map_err(|fault| (fault, entity()))?;
+        let step = self
+            .stream
+            .step(text)
+            .map_err(|fault| LineFault::of(fault, entity()))?;
         let act = EntityWrite {
             resource: self.stream.resource,
             rights: self.stream.rights.clone(),
@@ -375,7 +392,7 @@ impl BatchWrite {
         let mark = stage.mark();
         act.perform(stage, step).map_err(|refusal| {
             stage.roll_back(mark);
-            (self.stream.verb.word_for(refusal.into()), entity())
+            LineFault::of(self.stream.verb.word_for(refusal.into()), entity())
         })
     }
 }

@@ -114,7 +114,7 @@ mod tests {
                 String::new(),
                 Some("not a certificate"),
             ),
-            (right.clone(), right.clone(), Some("/privateKey")),
+            (right.clone(), right, Some("/privateKey")),
         ] {
             let checked = certificate(&chain, &key);
             match says {

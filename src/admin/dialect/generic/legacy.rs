@@ -74,7 +74,7 @@ fn plugins() -> Value {
 /// A new key for one route.
 async fn apikey_of_route(call: &Call<'_>, id: &str) -> Result<Answer, Fault> {
     let resource = named("apikeys")?;
-    call.allow(resource, Flag::CanCreate)?;
+    call.allow(resource, Flag::Create)?;
     let given = super::body::read(Some("application/json"), &call.request.body, false)?;
     let Content::Entity(mut apikey) = given else {
         return Err(Fault::bad_content_type());
@@ -99,7 +99,7 @@ async fn apikey_of_route(call: &Call<'_>, id: &str) -> Result<Answer, Fault> {
 
 fn bearer(call: &Call<'_>, id: &str) -> Result<Answer, Fault> {
     let resource = named("apikeys")?;
-    call.allow(resource, Flag::CanRead)?;
+    call.allow(resource, Flag::Read)?;
     let state = call.core.state.borrow();
     let apikey = state
         .of_kind(resource.stored())
@@ -158,7 +158,7 @@ fn export(call: &Call<'_>) -> Result<Answer, Fault> {
     document.insert("label".to_owned(), json!("Otoroshi export"));
     document.insert("otoroshiVersion".to_owned(), json!(VERSION));
     for resource in whole_state() {
-        call.allow(resource, Flag::CanRead)?;
+        call.allow(resource, Flag::Read)?;
         let entities = entities(call, resource);
         if lines {
             for entity in entities {
@@ -230,7 +230,7 @@ async fn import(call: &Call<'_>) -> Result<Answer, Fault> {
     // Routes refer to backends.
     steps.sort_by_key(|(resource, _)| u8::from(resource.kind != "Backend"));
     for (resource, entity) in steps {
-        call.allow(resource, Flag::CanUpdate)?;
+        call.allow(resource, Flag::Update)?;
         let id = entity
             .get(resource.id_key)
             .and_then(Value::as_str)

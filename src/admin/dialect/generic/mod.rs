@@ -132,7 +132,7 @@ async fn on_resource(
 ) -> Result<Answer, Fault> {
     let method = &call.request.method;
     if method == Method::GET || method == Method::HEAD {
-        call.allow(resource, Flag::CanRead)?;
+        call.allow(resource, Flag::Read)?;
         return match id {
             None => read::list(call, resource).await,
             Some("_count") => read::count(call, resource).await,
@@ -165,13 +165,13 @@ impl<'c> Call<'c> {
     /// Whether the kind and the key allow it.
     fn allow(&self, resource: &Resource, flag: Flag) -> Result<(), Fault> {
         let can = match flag {
-            Flag::CanBulk => resource.can.bulk,
-            Flag::CanCreate => resource.can.create,
-            Flag::CanDelete => resource.can.delete,
-            Flag::CanRead => true,
-            Flag::CanUpdate => resource.can.update,
+            Flag::Bulk => resource.can.bulk,
+            Flag::Create => resource.can.create,
+            Flag::Delete => resource.can.delete,
+            Flag::Read => true,
+            Flag::Update => resource.can.update,
         };
-        if flag != Flag::CanRead && resource.kind != "GlobalConfig" && self.is_read_only() {
+        if flag != Flag::Read && resource.kind != "GlobalConfig" && self.is_read_only() {
             return Err(Fault::unauthorized(
                 "the API is read-only: apiReadOnly is set in the GlobalConfig",
             ));

@@ -370,7 +370,7 @@ mod tests {
         fn no_patch_makes_it_panic(mut document in any_value(), patch in any_value(),
                                    path in "[a-c0-2.]{0,6}", form in ".{0,20}") {
             let places = Patch::places(json!([{"path": path, "value": patch}]));
-            for patch in [places, Patch::form(&form), Patch::operations(patch.clone())] {
+            for patch in [places, Patch::form(&form), Patch::operations(patch)] {
                 let _ = patch.map(|patch| patch.apply(&mut document));
             }
         }

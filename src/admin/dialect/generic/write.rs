@@ -86,37 +86,37 @@ fn meaning(
     Ok(match (&request.method, id) {
         (&Method::POST, None) => (
             Step::Create(content(false)?),
-            &[Flag::CanCreate],
+            &[Flag::Create],
             action("CREATE", false),
         ),
         (&Method::POST, Some(id)) => (
             Step::Upsert(id.to_owned(), content(false)?),
-            &[Flag::CanCreate, Flag::CanUpdate],
+            &[Flag::Create, Flag::Update],
             action("UPDATE", false),
         ),
         (&Method::PUT, Some(id)) => (
             Step::Replace(id.to_owned(), content(false)?),
-            &[Flag::CanUpdate],
+            &[Flag::Update],
             action("UPDATE", false),
         ),
         (&Method::PATCH, Some(id)) => match content(true)? {
             Content::Patch(patch) => (
                 Step::Patch(id.to_owned(), patch),
-                &[Flag::CanUpdate],
+                &[Flag::Update],
                 action("PATCHED", false),
             ),
             Content::Entity(_) => return Err(Fault::bad_content_type()),
         },
         (&Method::DELETE, Some(id)) => (
             Step::Delete(id.to_owned()),
-            &[Flag::CanDelete],
+            &[Flag::Delete],
             action("DELETE", false),
         ),
         (&Method::DELETE, None) => {
             let own = (resource.kind == "Apikey").then(|| request.principal.name.clone());
             (
                 Step::DeleteAll(own),
-                &[Flag::CanDelete],
+                &[Flag::Delete],
                 action("DELETE_ALL", true),
             )
         }
