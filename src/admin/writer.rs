@@ -187,9 +187,7 @@ impl Task {
             let before = table.as_ref().unwrap_or(&state.snapshot.table);
             match before.change(&next.observed) {
                 Ok(after) => table = Some(after),
-                Err(error) => {
-                    tracing::error!(message = "what was learnt of servers could not be put in force", %error)
-                }
+                Err(error) => tracing::error!(message = "an observation is lost", %error),
             }
         }
         if table.is_none() && next.settings.is_none() {
