@@ -105,6 +105,8 @@ impl Problem {
         match error {
             StoreError::EditedByHand(_) => Self::new(409, error.to_string()),
             StoreError::NoFile => Self::new(400, "no config file"),
+            // The file is well; it is this change that it cannot hold.
+            StoreError::Unfit { .. } => Self::new(400, error.to_string()),
             StoreError::Faults(faults) => {
                 let problem = Self::new(400, "the config file cannot be used; nothing is changed");
                 problem.with("faults", show(faults))
