@@ -112,4 +112,6 @@ counters! {
     log_dropped,
     /// Epochs taken.
     epochs,
+    /// Nanoseconds spent on taking them over.
+    epoch_nanos,
 }

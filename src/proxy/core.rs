@@ -7,6 +7,7 @@ use std::cell::{Cell, Ref, RefCell};
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::accept;
 use super::pool::Pools;
@@ -131,12 +132,17 @@ impl Core {
 
     #[cold]
     fn take(&self) {
+        let began = Instant::now();
         let newest: Arc<Snapshot> = self.mailbox.take();
         let epoch = newest.epoch;
         let old = self.snapshot.replace(newest);
         self.mailbox.acknowledge(epoch);
         self.mailbox.give_back(old);
         self.counters.epochs.add(1);
+        let took = began.elapsed().as_nanos();
+        self.counters
+            .epoch_nanos
+            .add(u64::try_from(took).unwrap_or(u64::MAX));
     }
 
     fn look(&self) {
