@@ -64,10 +64,11 @@ pub(super) enum Operation {
     /// Exactly these entities, instead of all that there are.
     Exchange { entities: Vec<Entity> },
     /// These entities as they were; none means not there.
-    Restore {
-        entities: Vec<(Kind, Rc<str>, Option<Rc<Kept>>)>,
-    },
+    Restore { entities: Vec<Was> },
 }
+
+/// An entity as it was, by kind and id; none if it was not there.
+pub(super) type Was = (Kind, Rc<str>, Option<Rc<Kept>>);
 
 /// Which entity is meant.
 #[derive(Clone, Debug)]
@@ -434,7 +435,7 @@ impl Stage<'_> {
         })
     }
 
-    fn restore(&mut self, entities: &[(Kind, Rc<str>, Option<Rc<Kept>>)]) -> Result<Done, Refusal> {
+    fn restore(&mut self, entities: &[Was]) -> Result<Done, Refusal> {
         let mut differences = Vec::new();
         for kind in [Kind::Upstream, Kind::Route] {
             for (_, id, then) in entities.iter().filter(|(of, ..)| *of == kind) {

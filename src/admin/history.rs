@@ -6,7 +6,7 @@ use std::rc::Rc;
 use serde_json::{Map, Value, json};
 
 use super::clock::rfc3339;
-use super::commit::{Difference, Writer, name};
+use super::commit::{Difference, Was, Writer, name};
 use super::entity::Kind;
 use super::state::{Kept, State};
 
@@ -33,9 +33,6 @@ pub(super) struct Record {
     /// Whether settings came from the file.
     pub(super) settings: bool,
 }
-
-/// What an epoch has to be undone to be as it was.
-pub(super) type Earlier = Vec<(Kind, Rc<str>, Option<Rc<Kept>>)>;
 
 impl History {
     pub(super) fn push(&mut self, record: Record) {
@@ -76,7 +73,7 @@ impl History {
     }
 
     /// What was other at the end of `epoch` than it is now.
-    pub(super) fn earlier(&self, epoch: u64, state: &State) -> Option<Earlier> {
+    pub(super) fn earlier(&self, epoch: u64, state: &State) -> Option<Vec<Was>> {
         let mut then: HashMap<(Kind, Rc<str>), Option<Rc<Kept>>> = HashMap::new();
         for record in self.after(epoch, state.epoch())? {
             for difference in &record.differences {
@@ -84,7 +81,7 @@ impl History {
                 then.entry(key).or_insert_with(|| difference.before.clone());
             }
         }
-        let mut earlier: Earlier = then
+        let mut earlier: Vec<Was> = then
             .into_iter()
             .map(|((kind, id), kept)| (kind, id, kept))
             .collect();
