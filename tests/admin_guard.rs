@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::admin::{KEY, expect, expect_error};
-use common::{ADMIN, AdminClient, Driver, RawClient, Ringway, exchange};
+use common::admin::{KEY, body, expect, expect_error};
+use common::{ADMIN, AdminClient, Driver, RawClient, Ringway, exchange, wait_until};
 use serde_json::json;
 
 fn start() -> Ringway {
@@ -164,5 +164,95 @@ fn an_upstream_may_not_be_the_admin_listener_or_link_local() {
         expect_error(&admin.post("/upstreams", &value), 400, "invalid upstream");
     }
     drop(admin);
+    ringway.finish();
+}
+
+#[test]
+fn what_is_no_http_is_400_with_the_body_of_all_refusals() {
+    let ringway = start();
+    let address = ringway.admin_address();
+    let good = format!("GET /status HTTP/1.1\r\nHost: {address}\r\nX-API-Key: {KEY}\r\n\r\n");
+    for bad in [
+        "nonsense\r\n\r\n",
+        "GET /routes\r\n\r\n",
+        "GET /routes HTTP/9.9\r\n\r\n",
+        "GET /routes HTTP/1.1\r\nHost : a\r\n\r\n",
+        "GET /routes HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n",
+        "POST /routes HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
+        "POST /routes HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: odd\r\n\r\n",
+        "GET /routes HTTP/1.1\r\n\r\n",
+    ] {
+        let mut alone = RawClient::connect(address);
+        expect(&alone.exchange(bad), 400, json!({"error": "bad request"}));
+        drop(alone);
+        // After a good one, in the same segment.
+        let mut both = RawClient::connect(address);
+        both.send(format!("{good}{bad}"));
+        assert_eq!(both.response().status(), 200, "{bad}");
+        expect(&both.response(), 400, json!({"error": "bad request"}));
+    }
+    let broken = ringway.admin().get("/routes/%zz");
+    expect(&broken, 400, json!({"error": "bad request"}));
+    ringway.finish();
+}
+
+#[test]
+fn a_line_and_a_head_have_a_length() {
+    let ringway = start();
+    let address = ringway.admin_address();
+    let long = "x".repeat(200_000);
+    let line = format!("GET /{long} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    let field = format!("GET /status HTTP/1.1\r\nHost: {address}\r\nX: {long}\r\n\r\n");
+    let fields = "X: y\r\n".repeat(200);
+    let many = format!("GET /status HTTP/1.1\r\nHost: {address}\r\n{fields}\r\n");
+    for request in [line, field, many] {
+        let answer = exchange(address, request);
+        assert!([414, 431].contains(&answer.status()), "{answer:?}");
+        assert!(body(&answer)["error"].is_string(), "{answer:?}");
+    }
+    assert_eq!(ringway.admin().get("/status").status(), 200);
+    ringway.finish();
+}
+
+/// With little patience, and everything else as usual.
+fn impatient(routes: &str) -> Ringway {
+    let admin = ADMIN.replace("port: 0,", "port: 0, limits: {timeout_ms: 200},");
+    Ringway::start(&format!("{admin}{routes}"), Driver::Epoll)
+}
+
+#[test]
+fn clients_that_do_not_get_on_with_it_are_closed() {
+    let ringway = impatient("");
+    let address = ringway.admin_address();
+    RawClient::connect(address).expect_close();
+    let mut in_the_head = RawClient::connect(address);
+    in_the_head.send("GET /status HTTP/1.1\r\nHost: ");
+    in_the_head.expect_close_or_refusal();
+    let mut in_the_body = RawClient::connect(address);
+    in_the_body.send(format!(
+        "POST /routes HTTP/1.1\r\nHost: {address}\r\nX-API-Key: {KEY}\r\n\
+         Content-Length: 100\r\n\r\n{{"
+    ));
+    expect_error(&in_the_body.response(), 408, "the body took too long");
+    in_the_body.expect_close();
+    let mut kept = ringway.admin().open("/status");
+    assert_eq!(kept.response().status(), 200);
+    kept.expect_close();
+    ringway.finish();
+}
+
+#[test]
+fn a_client_that_takes_nothing_of_its_answer_is_closed() {
+    // An answer that no socket buffer holds.
+    let body = "x".repeat(60_000);
+    let routes = (0..150).map(|n| format!("{{path: /{n}, respond: {{body: {body}}}}}"));
+    let routes: Vec<String> = routes.collect();
+    let ringway = impatient(&format!("routes: [{}]\n", routes.join(", ")));
+    let mut stalled = ringway.admin().open("/routes");
+    assert!(stalled.reader.wait_for_response());
+    wait_until("the connection is cut", || {
+        (ringway.status().open_files() <= ringway.files_at_start()).then_some(())
+    });
+    drop(stalled);
     ringway.finish();
 }

@@ -1,4 +1,4 @@
-//! The examples of docs/admin-api.md about the generic API do what stands there.
+//! The examples of docs/admin-api-generic.md about the generic API do what stands there.
 
 mod common;
 
@@ -15,7 +15,7 @@ struct Example {
 }
 
 fn examples() -> Vec<Example> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/admin-api.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/admin-api-generic.md");
     let text = std::fs::read_to_string(path).expect("the page");
     let (_, part) = text.split_once("\n## The generic API\n").expect("the part");
     let part = part.split("\n## ").next().expect("its end");

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
@@ -158,6 +159,15 @@ impl Client {
             }
         }
         self.tally.unserved = self.schedule.as_ref().map_or(0, |it| it.waiting.len());
+    }
+
+    /// How long until the next request is due (open loop).
+    pub(crate) fn until_arrival(&self, now: u64) -> Duration {
+        let due = self.schedule.as_ref().and_then(|schedule| {
+            let since = (schedule.arrivals as f64 * schedule.interval) as u64;
+            Some(schedule.start? + since)
+        });
+        Duration::from_nanos(due.map_or(0, |due| due.saturating_sub(now)))
     }
 
     pub(crate) fn serve(&mut self, poller: &Poller, ready: Ready, now: impl Fn() -> u64) {

@@ -75,6 +75,9 @@ pub(crate) struct Options {
     /// Open loop: this many requests per second, whatever the responses do.
     #[arg(long)]
     pub(crate) rate: Option<f64>,
+    /// Sleep when there is nothing to do, for an open loop beside others on its CPU.
+    #[arg(long, requires = "rate")]
+    sleep: bool,
 }
 
 /// Idle connections that take longer than this to open are a failure of the proxy.
@@ -150,7 +153,11 @@ fn measure(options: &Options) -> io::Result<bool> {
             Phase::Measuring if turn >= next_phase => break,
             Phase::WarmUp | Phase::Measuring => client.arrive(&poller, turn),
         }
-        poller.poll(&mut ready, Some(Duration::ZERO))?;
+        let wait = match options.sleep {
+            true => client.until_arrival(now()),
+            false => Duration::ZERO,
+        };
+        poller.poll(&mut ready, Some(wait))?;
         if ready.is_empty() {
             meter.idle += now() - turn;
         }

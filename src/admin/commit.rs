@@ -17,7 +17,6 @@ use super::condition::Conditions;
 use super::deny;
 use super::dialect::{self, Fault};
 use super::entity::{Entity, Kind};
-use super::history::Then;
 use super::stage::Stage;
 use super::state::Kept;
 use super::store::StoreError;
@@ -73,7 +72,7 @@ pub(super) enum Operation {
         kinds: &'static [Kind],
     },
     /// These entities as they were; none means not there.
-    Restore { entities: Vec<Then> },
+    Restore { entities: Vec<Was> },
     /// What a dialect makes of the state that the writes before leave.
     Dialect(Box<dyn Act>),
 }
@@ -94,6 +93,9 @@ pub(super) enum Source {
     /// The file, or an earlier epoch.
     Store,
 }
+
+/// An entity as it was, by kind and id; none if it was not there.
+pub(super) type Was = (Kind, Rc<str>, Option<Rc<Kept>>);
 
 /// Which entity is meant.
 #[derive(Clone, Debug)]
@@ -490,7 +492,7 @@ impl Stage<'_> {
         })
     }
 
-    fn restore(&mut self, entities: &[Then]) -> Result<Done, Refusal> {
+    fn restore(&mut self, entities: &[Was]) -> Result<Done, Refusal> {
         let mut differences = Vec::new();
         for kind in Kind::ALL {
             for (_, id, then) in entities.iter().filter(|(of, ..)| *of == kind) {

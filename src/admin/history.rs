@@ -6,7 +6,7 @@ use std::rc::Rc;
 use serde_json::{Map, Value, json};
 
 use super::clock::rfc3339;
-use super::commit::{Difference, Writer, name};
+use super::commit::{Difference, Was, Writer, name};
 use super::entity::Kind;
 use super::state::{Kept, State};
 
@@ -35,10 +35,7 @@ pub(super) struct Record {
 }
 
 /// What an epoch has to be undone to be as it was.
-pub(super) type Earlier = Vec<Then>;
-
-/// An entity as it was; none if it was not there.
-pub(super) type Then = (Kind, Rc<str>, Option<Rc<Kept>>);
+pub(super) type Earlier = Vec<Was>;
 
 impl History {
     pub(super) fn push(&mut self, record: Record) {

@@ -20,6 +20,8 @@ use super::stall::Stall;
 
 /// Bytes of a head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Fields of a head.
+const FIELDS_MAX: usize = 100;
 /// How long to wait after a connection could not be accepted; there is no descriptor left then.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
@@ -54,6 +56,7 @@ async fn connection(core: Rc<Core>, stream: TcpStream, from: SocketAddr, _open: 
         .timer(TokioTimer::new())
         .header_read_timeout(within)
         .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(FIELDS_MAX)
         .serve_connection(stream, service);
     if let Err(error) = served.await {
         tracing::debug!(message = "an admin connection ended early", %error);

@@ -162,7 +162,7 @@ impl Task {
         work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let Some(mut store) = self.store.take() else {
-            return Err(StoreError::NoFile);
+            return Err(StoreError::Gone);
         };
         let worked = tokio::task::spawn_blocking(move || {
             let result = work(&mut store);
@@ -174,8 +174,8 @@ impl Task {
                 result
             }
             Err(error) => {
-                tracing::error!(message = "the store has failed; restart Ringway", %error);
-                Err(StoreError::NoFile)
+                tracing::error!(message = "the store has failed", %error);
+                Err(StoreError::Gone)
             }
         }
     }

@@ -124,4 +124,6 @@ counters! {
     log_dropped,
     /// Epochs taken.
     epochs,
+    /// Nanoseconds spent on taking them over.
+    epoch_nanos,
 }

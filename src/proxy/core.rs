@@ -7,6 +7,7 @@ use std::cell::{Cell, Ref, RefCell};
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::accept;
 use super::balance::Chance;
@@ -140,6 +141,7 @@ impl Core {
 
     #[cold]
     fn take(&self) {
+        let began = Instant::now();
         let newest: Arc<Snapshot> = self.mailbox.take();
         let epoch = newest.epoch;
         let old = self.snapshot.replace(newest);
@@ -147,6 +149,10 @@ impl Core {
         self.mailbox.give_back(old);
         self.counters.epochs.add(1);
         self.shapes.sweep();
+        let took = began.elapsed().as_nanos();
+        self.counters
+            .epoch_nanos
+            .add(u64::try_from(took).unwrap_or(u64::MAX));
     }
 
     fn look(&self) {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
+use super::Ringway;
 use super::client::RawClient;
 use super::message::Message;
 
@@ -36,6 +37,10 @@ impl AdminClient {
 
     pub fn get(&mut self, path: &str) -> Message {
         self.send("GET", path, &[], "")
+    }
+
+    pub fn head(&mut self, path: &str) -> Message {
+        self.send("HEAD", path, &[], "")
     }
 
     pub fn delete(&mut self, path: &str) -> Message {
@@ -80,6 +85,34 @@ impl AdminClient {
         self.client.send(request);
         self.client
     }
+}
+
+/// Clients of each worker, at least one each: the kernel chooses which worker has a connection.
+pub fn clients_of_each_worker(ringway: &Ringway) -> Vec<Vec<RawClient>> {
+    const CLIENTS_MAX: usize = 64;
+    let mut admin = ringway.admin();
+    let mut accepted = || {
+        let cores = body(&admin.get("/cores"));
+        let of = |core: &Value| core["accepted"].as_u64().expect("a count");
+        let cores = cores["cores"].as_array().expect("cores");
+        cores.iter().map(of).collect::<Vec<_>>()
+    };
+    let mut before = accepted();
+    let mut clients: Vec<Vec<RawClient>> = before.iter().map(|_| Vec::new()).collect();
+    for _ in 0..CLIENTS_MAX {
+        let mut client = RawClient::connect(ringway.address());
+        let answer = client.exchange("GET /none HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(answer.status(), 404);
+        let after = accepted();
+        let mut grown = before.iter().zip(&after);
+        let worker = grown.position(|(before, after)| after > before);
+        clients[worker.expect("a worker took it")].push(client);
+        before = after;
+        if clients.iter().all(|clients| !clients.is_empty()) {
+            return clients;
+        }
+    }
+    panic!("one worker has all connections");
 }
 
 /// The body of an answer.

@@ -19,6 +19,8 @@ pub struct Ringway {
     directory: PathBuf,
     files_at_start: u64,
     finished: bool,
+    /// Whether the directory outlives this.
+    kept: bool,
     expected: Option<&'static str>,
 }
 
@@ -71,6 +73,12 @@ impl Ringway {
             text.push_str("workers: 1\n");
         }
         std::fs::write(&path, text).expect("the configuration is written");
+        Self::start_again(directory, driver)
+    }
+
+    /// As `start_in`, with the configuration that is in the directory.
+    pub fn start_again(directory: PathBuf, driver: Driver) -> Self {
+        let path = directory.join("ringway.yaml");
         let config = path.to_str().unwrap();
         let arguments = ["run", "--config", config, "--driver", driver.name()];
         let process = Process::start(arguments);
@@ -88,6 +96,7 @@ impl Ringway {
             directory,
             files_at_start: 0,
             finished: false,
+            kept: false,
             expected: None,
         };
         ringway.files_at_start = ringway.files_at_rest();
@@ -202,6 +211,25 @@ impl Ringway {
         self.stopped();
     }
 
+    /// Kills the process at once, and gives the directory to start another one in.
+    pub fn kill(mut self) -> PathBuf {
+        self.finished = true;
+        self.kept = true;
+        self.process.signal(Signal::KILL);
+        self.process.wait();
+        self.directory.clone()
+    }
+
+    /// How many files are open when nobody is connected.
+    pub fn files_at_start(&self) -> u64 {
+        self.files_at_start
+    }
+
+    /// The lines of the log so far.
+    pub fn log(&self) -> Vec<String> {
+        self.process.lines()
+    }
+
     /// The end of a test in which the process had to cut off what was in flight.
     pub fn cut_off(mut self) {
         self.finished = true;
@@ -232,7 +260,9 @@ impl Ringway {
 
 impl Drop for Ringway {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.directory);
+        if !self.kept || thread::panicking() {
+            let _ = std::fs::remove_dir_all(&self.directory);
+        }
         if thread::panicking() {
             eprintln!("the log:\n{}", self.process.lines().join("\n"));
         } else {

@@ -109,13 +109,15 @@ async fn list(core: &Core, request: &Request, kind: Kind) -> Result<Answer, Prob
                 replace(core, request, kind, target).await
             }
             _ if kind == Kind::Upstream => Err(Problem::new(400, "?name= required")),
-            _ => Err(Problem::method_not_allowed(LIST)),
+            _ => Err(Problem::method_not_allowed(ROUTES)),
         },
-        _ => Err(Problem::method_not_allowed(LIST)),
+        _ if kind == Kind::Upstream => Err(Problem::method_not_allowed(UPSTREAMS)),
+        _ => Err(Problem::method_not_allowed(ROUTES)),
     }
 }
 
-const LIST: &str = "GET, HEAD, POST, DELETE";
+const ROUTES: &str = "GET, HEAD, POST, DELETE";
+const UPSTREAMS: &str = "GET, HEAD, POST, PUT, DELETE";
 const ONE: &str = "GET, HEAD, PUT, PATCH, DELETE";
 
 async fn one(

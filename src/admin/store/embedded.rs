@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
@@ -176,9 +177,16 @@ fn seed(path: &Path, entities: &[Entity]) -> Result<(), StoreError> {
     sync(&folder).map_err(StoreError::io("cannot make durable", &folder))
 }
 
+/// Opens the database. redb checks what a crash can leave, but panics over some of what only a
+/// broken disk or another program can.
 fn open_database(path: &Path) -> Result<Database, StoreError> {
-    builder()
-        .open(path)
+    let opened = catch_unwind(|| builder().open(path));
+    let damaged = |_| StoreError::Unreadable {
+        path: path.to_owned(),
+        what: "it is damaged; put a copy of it in its place".into(),
+    };
+    opened
+        .map_err(damaged)?
         .map_err(|error| failed(path)(error.into()))
 }
 

@@ -37,6 +37,9 @@ pub enum StoreError {
         /// What the system says.
         source: io::Error,
     },
+    /// It has failed so that nothing more can be said about it.
+    #[error("the store has failed; see the log, and restart Ringway")]
+    Gone,
     /// There is no configuration file that the change could be written to.
     #[error("there is no config file to keep the change in; start with --config, or set store")]
     NoFile,
