@@ -219,7 +219,8 @@ fn one_entity_has_two_views() {
     assert_eq!(get(&ringway, "two.local", "/v1/a").status(), 200);
     // Written there, written back here, nothing lost.
     let route = json!({"id": "n", "path_regex": "/r(a|b)", "upstream": "origin", "rank": 7,
-                       "send_timeout_ms": 1234, "retry": {"max_retries": 0}});
+                       "send_timeout_ms": 1234,
+                       "retry": {"max_retries": 0, "on": ["connect"], "statuses": [503]}});
     assert_eq!(flat.post("/routes", &route).status(), 201);
     let entity = json_of(&client.get(&format!("{ROUTES}/n")), 200);
     assert_eq!(entity["backend_ref"], "origin");
