@@ -383,7 +383,7 @@ impl Stage<'_> {
                 if source != Source::Store {
                     deny::check(&upstream, &self.state.config.admin)?;
                 }
-                vec![Change::PutUpstream(upstream)]
+                vec![Change::PutUpstream(upstream.into())]
             }
             Kind::Document(_) => Vec::new(),
         };

@@ -124,19 +124,19 @@ fn an_upstream_keeps_its_number_and_its_addresses() {
         ports(&second.change(&[resolve]).expect("valid"), id),
         (2, 2)
     );
-    let again = Change::PutUpstream(upstream("u", "name.test"));
+    let again = Change::PutUpstream(upstream("u", "name.test").into());
     assert_eq!(ports(&second.change(&[again]).expect("valid"), id), (2, 2));
     let mut heavier = upstream("u", "name.test");
     heavier.servers[0].weight = 9;
     let heavier = second
-        .change(&[Change::PutUpstream(heavier)])
+        .change(&[Change::PutUpstream(heavier.into())])
         .expect("valid");
     assert_eq!(ports(&heavier, id), (3, 2));
     let replaced = heavier.replace(&[], &[upstream("v", "w"), upstream("u", "name.test")]);
     let replaced = replaced.expect("valid");
     assert_eq!(replaced.upstream_id("u"), Some(id));
     assert_eq!(ports(&replaced, id), (4, 2));
-    let moved = Change::PutUpstream(upstream("u", "other.test"));
+    let moved = Change::PutUpstream(upstream("u", "other.test").into());
     let moved = replaced.change(&[moved]).expect("valid");
     assert_eq!(ports(&moved, id), (5, 0));
     let mut names = moved
@@ -165,7 +165,7 @@ fn an_upstream_in_use_stays_and_a_number_is_not_used_again() {
     ));
     let put_back = [
         remove.clone(),
-        Change::PutUpstream(upstream("u", "127.0.0.2")),
+        Change::PutUpstream(upstream("u", "127.0.0.2").into()),
     ];
     assert_eq!(
         table.change(&put_back).expect("valid").upstream_id("u"),
@@ -179,7 +179,7 @@ fn an_upstream_in_use_stays_and_a_number_is_not_used_again() {
     let emptied = table.change(&all).expect("valid");
     assert_eq!((emptied.upstream_count(), emptied.upstream(id)), (0, None));
     let anew = emptied
-        .change(&[Change::PutUpstream(upstream("u", "127.0.0.1"))])
+        .change(&[Change::PutUpstream(upstream("u", "127.0.0.1").into())])
         .expect("valid");
     assert_ne!(anew.upstream_id("u"), Some(id));
 }
@@ -262,12 +262,12 @@ fn what_is_known_of_a_server_survives_changes_of_its_upstream() {
     };
     let table = table.change(&[resolve]).unwrap();
     let table = table
-        .change(&[Change::PutUpstream(declared(2, check))])
+        .change(&[Change::PutUpstream(declared(2, check).into())])
         .unwrap();
     assert_eq!(ups(&table), [true, false]);
     // Nobody asks any more: it counts as up.
     let table = table
-        .change(&[Change::PutUpstream(declared(2, ""))])
+        .change(&[Change::PutUpstream(declared(2, "").into())])
         .unwrap();
     assert_eq!(ups(&table), [true, true]);
     let table = table

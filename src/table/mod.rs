@@ -86,7 +86,7 @@ pub enum Change {
     },
     /// Adds an upstream, or puts it in the place of the one with its name. It keeps its number and
     /// the addresses of its server names.
-    PutUpstream(model::Upstream),
+    PutUpstream(Box<model::Upstream>),
     /// Takes out the route with this id, if there is one.
     RemoveRoute(String),
     /// Takes out the upstream with this name, if there is one. No route may use it.
