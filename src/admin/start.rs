@@ -150,7 +150,7 @@ fn changes(entities: &[Entity]) -> Result<Vec<Change>, AdminError> {
             }
             Kind::Upstream => {
                 let upstream = serde_json::from_value(value).map_err(stored("upstream"))?;
-                changes.push(Change::PutUpstream(upstream.into()));
+                changes.push(Change::PutUpstream(upstream));
             }
             Kind::Document(_) => {}
         }
