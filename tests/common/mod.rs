@@ -29,8 +29,8 @@ pub use refusal::{Refused, assert_bodies_refused, assert_refused, refused};
 pub use ringway::{Ringway, Status, forwarding, new_directory, own_answer, upstream_error};
 
 /// The longest that a test waits for anything before it fails. Not a measure of speed: it only
-/// bounds a test that would hang. A disk that others write to has kept an fsync waiting for 20 s.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// bounds a test that would hang.
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// `'a' + i % 26` for each of `length` bytes: a body in which a lost or moved piece shows.
 pub fn pattern(length: usize) -> Vec<u8> {
