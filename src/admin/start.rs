@@ -100,7 +100,10 @@ pub fn prepare(path: Option<&Path>, mut config: Config) -> Result<Prepared, Admi
         epoch,
     } = Store::open(path, &config)?;
     dialect::seed(&mut entities, &config.admin)?;
-    let table = Table::empty().change(&changes(&entities)?)?;
+    let mut table = Table::empty();
+    for some in entities.chunks(CHANGES_AT_ONCE) {
+        table.apply(&changes(some)?)?;
+    }
     let first = Arc::new(Snapshot {
         epoch: epoch.max(1),
         table,
@@ -133,10 +136,12 @@ pub fn prepare(path: Option<&Path>, mut config: Config) -> Result<Prepared, Admi
     })
 }
 
+/// Entities that are compiled at once; there may be a million.
+const CHANGES_AT_ONCE: usize = 1_024;
+
 fn changes(entities: &[Entity]) -> Result<Vec<Change>, AdminError> {
     let mut changes = Vec::new();
     for entity in entities {
-        let value = entity.value.clone();
         let stored = |kind| {
             let id = entity.id.clone();
             move |source| AdminError::Stored { kind, id, source }
@@ -144,12 +149,12 @@ fn changes(entities: &[Entity]) -> Result<Vec<Change>, AdminError> {
         match entity.kind {
             Kind::Route => {
                 let mut route: crate::model::Route =
-                    serde_json::from_value(value).map_err(stored("route"))?;
+                    serde_json::from_str(&entity.text).map_err(stored("route"))?;
                 route.id = Some(entity.id.clone());
                 changes.extend(route_changes(&route, entity.age));
             }
             Kind::Upstream => {
-                let upstream = serde_json::from_value(value).map_err(stored("upstream"))?;
+                let upstream = serde_json::from_str(&entity.text).map_err(stored("upstream"))?;
                 changes.push(Change::PutUpstream(upstream));
             }
             Kind::Document(_) => {}

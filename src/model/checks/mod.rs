@@ -7,6 +7,7 @@ mod action;
 mod balance;
 mod listener;
 mod pattern;
+mod plain;
 mod policy;
 mod route;
 mod sections;
@@ -19,6 +20,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 pub use pattern::{PATTERN_BYTES_MAX, compile};
+pub use plain::is_plain;
 pub use route::{PATH_BYTES_MAX, SEGMENTS_MAX};
 pub use surroundings::surroundings;
 pub use template::{CAPTURES_MAX, Piece, Segment, TemplateFault, pieces, segments};
