@@ -319,7 +319,7 @@ impl Servers {
             return Some((name.clone(), None));
         }
         let upstream = plain.upstream()?;
-        let name: Arc<str> = upasked.name.as_str().into();
+        let name: Arc<str> = upstream.name.as_str().into();
         if self.known.len() == SERVERS_MAX {
             self.known.clear();
         }

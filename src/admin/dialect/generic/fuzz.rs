@@ -76,19 +76,19 @@ pub fn line(line: &[u8]) {
     }
 }
 
-/// What the short way makes of a line: the route as it is kept, and the upstream of its own.
-pub(super) fn short(line: &[u8]) -> Option<(Value, Value)> {
+/// What the short way makes of a line: the text that is kept, and the upstream of its own.
+pub(super) fn short(line: &[u8]) -> Option<(String, Value)> {
     let plain = Plain::read(line)?;
     let upstream = plain.upstream()?;
     let (route, text) = plain.native(&upstream.name, &mut Buffers::default())?;
     let mut kept: model::Route = serde_json::from_str(&text).ok()?;
     kept.extensions.clear();
     assert_eq!(kept, route, "what is kept is what the table gets");
-    Some((opened(serde_json::from_str(&text).ok()?), json!(upstream)))
+    Some((text.to_string(), json!(upstream)))
 }
 
 /// What the general way makes of it.
-pub(super) fn general(line: &[u8]) -> Option<(Value, Value)> {
+pub(super) fn general(line: &[u8]) -> Option<(String, Value)> {
     let resource = catalogue::find("any", "any", "routes")?;
     let mut entity = body::entity(line).ok()?;
     body::normalise(resource, &mut entity);
@@ -97,17 +97,5 @@ pub(super) fn general(line: &[u8]) -> Option<(Value, Value)> {
     let native = convert::route_to_native(entity).ok()?;
     model::check_typed_route(&native.route, &Default::default()).ok()?;
     let route = convert::declared(&native.route);
-    Some((opened(route), json!(native.upstream)))
-}
-
-/// A delta is a text of JSON, in which the order of the members is of no matter.
-fn opened(mut route: Value) -> Value {
-    if let Some(kept) = route.pointer_mut("/extensions/generic")
-        && let Some(delta) = kept
-            .as_str()
-            .and_then(|text| serde_json::from_str(text).ok())
-    {
-        *kept = delta;
-    }
-    route
+    Some((route.to_string(), json!(native.upstream)))
 }

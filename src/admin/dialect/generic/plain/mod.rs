@@ -12,13 +12,13 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::json;
 
-use self::line::{Line, Target};
+use self::line::{Line, Target, Text};
 use super::convert;
 use crate::model::route::Also;
 use crate::model::{Route, Upstream, checks};
 
-/// The most servers of a route that is read here.
-const TARGETS_MAX: usize = 16;
+/// The most servers of a route that is read here; their numbers are in the order of their texts.
+const TARGETS_MAX: usize = 10;
 /// Members of `metadata` that the server sets.
 const TIMES: [&str; 2] = ["created_at", "updated_at"];
 /// The member that marks the delta of a list, and so has no delta of its own.
@@ -140,34 +140,17 @@ impl<'l> Plain<'l> {
     fn delta(&self, out: &mut Vec<u8>) {
         let line = &self.line;
         out.clear();
+        // In the order of the names, as `convert::delta` has it.
         let mut delta = Delta { out };
-        if line.name != line.id {
-            delta.replaced("name", &line.id.0, &line.name.0);
-        }
+        delta.targets(&line.backend.targets);
         if let Some(description) = line.description.as_ref().filter(|text| !text.0.is_empty()) {
             delta.replaced("description", "", &description.0);
         }
-        if let Some(tags) = line.tags.as_ref().filter(|tags| !tags.is_empty()) {
-            delta.key("tags");
-            delta.out.extend_from_slice(b"[[],[");
-            for (index, tag) in tags.iter().enumerate() {
-                delta.separate(index);
-                quote(&tag.0, delta.out);
-            }
-            delta.out.extend_from_slice(b"]]");
+        delta.texts(&mut line.texts().collect::<Vec<_>>());
+        if line.name != line.id {
+            delta.replaced("name", &line.id.0, &line.name.0);
         }
-        if line.texts().next().is_some() {
-            delta.key("metadata");
-            for (index, (name, text)) in line.texts().enumerate() {
-                delta.out.push(if index == 0 { b'{' } else { b',' });
-                quote(name, delta.out);
-                delta.out.extend_from_slice(b":[");
-                quote(text, delta.out);
-                delta.out.push(b']');
-            }
-            delta.out.push(b'}');
-        }
-        delta.targets(&line.backend.targets);
+        delta.tags(line.tags.as_deref().unwrap_or_default());
         if !delta.out.is_empty() {
             delta.out.push(b'}');
         }
@@ -229,12 +212,6 @@ impl Delta<'_> {
         self.out.push(b':');
     }
 
-    fn separate(&mut self, index: usize) {
-        if index > 0 {
-            self.out.push(b',');
-        }
-    }
-
     fn replaced(&mut self, key: &str, old: &str, new: &str) {
         self.key(key);
         self.pair(old, new);
@@ -248,6 +225,36 @@ impl Delta<'_> {
         self.out.push(b']');
     }
 
+    fn tags(&mut self, tags: &[Text<'_>]) {
+        if tags.is_empty() {
+            return;
+        }
+        self.key("tags");
+        self.out.extend_from_slice(b"[[]");
+        for (index, tag) in tags.iter().enumerate() {
+            self.out
+                .extend_from_slice(if index == 0 { b",[" } else { b"," });
+            quote(&tag.0, self.out);
+        }
+        self.out.extend_from_slice(b"]]");
+    }
+
+    fn texts(&mut self, texts: &mut [(&str, &str)]) {
+        if texts.is_empty() {
+            return;
+        }
+        texts.sort_unstable();
+        self.key("metadata");
+        for (index, (name, text)) in texts.iter().enumerate() {
+            self.out.push(if index == 0 { b'{' } else { b',' });
+            quote(name, self.out);
+            self.out.extend_from_slice(b":[");
+            quote(text, self.out);
+            self.out.push(b']');
+        }
+        self.out.push(b'}');
+    }
+
     /// The ids of the servers: a native one has none, and is shown with one made of its address.
     fn targets(&mut self, targets: &[Target<'_>]) {
         let mut first = true;
@@ -258,10 +265,12 @@ impl Delta<'_> {
             }
             if std::mem::take(&mut first) {
                 self.key("backend");
-                self.out.extend_from_slice(b"{\"targets\":{\"_t\":\"a\"");
+                self.out.extend_from_slice(b"{\"targets\":{");
+            } else {
+                self.out.push(b',');
             }
             self.out
-                .extend_from_slice(format!(",\"{index}\":{{\"id\":").as_bytes());
+                .extend_from_slice(format!("\"{index}\":{{\"id\":").as_bytes());
             match &target.id {
                 Some(id) => self.pair(&shown, &id.0),
                 None => {
@@ -273,7 +282,7 @@ impl Delta<'_> {
             self.out.push(b'}');
         }
         if !first {
-            self.out.extend_from_slice(b"}}");
+            self.out.extend_from_slice(b",\"_t\":\"a\"}}");
         }
     }
 }
