@@ -103,9 +103,8 @@ fn is_known(method: &str) -> bool {
 
 /// The path, and what it is rewritten to.
 fn is_path_plain(route: &Route) -> bool {
-    let path = match (&route.path_prefix, &route.path) {
-        (Some(path), None) | (None, Some(path)) => path,
-        _ => return false,
+    let ((Some(path), None) | (None, Some(path))) = (&route.path_prefix, &route.path) else {
+        return false;
     };
     let is_replaced = match &route.rewrite_pattern {
         Some(pattern) => {
