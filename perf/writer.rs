@@ -108,12 +108,14 @@ fn put(number: u64, epoch: u64) -> EntityChange {
         age: 1_000 + number,
         created_at: 0,
         updated_at: 0,
-        value: json!({
+        text: json!({
             "id": id,
             "host": format!("t{}.example.com", number % 1_000),
             "path_prefix": format!("/api/v1/service-{number:07}/"),
             "upstream": "origin",
-        }),
+        })
+        .to_string()
+        .into(),
     })
 }
 
