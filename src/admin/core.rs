@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::audit::Audit;
 use super::commit::{Done, Refusal, Write, Writer};
-use super::dialect::Sessions;
+use super::dialect::{Administration, Sessions};
 use super::guard::Guard;
 use super::history::History;
 use super::names::Failed;
@@ -31,6 +31,8 @@ pub(super) struct Core {
     pub(super) guard: RefCell<Guard>,
     /// The sessions of the dashboard.
     pub(super) sessions: RefCell<Sessions>,
+    /// Ocelot's administration, if it is served.
+    pub(super) ocelot: Option<Rc<Administration>>,
     pub(super) publisher: Publisher,
     pub(super) in_force: InForce,
     /// The server names that could not be resolved.

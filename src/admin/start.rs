@@ -14,6 +14,8 @@ use tokio::sync::{mpsc, watch};
 use super::audit::Audit;
 use super::commit::route_changes;
 use super::core::{Core, QUEUE_MAX};
+use super::dialect::Administration;
+use super::dialect::ocelot::OcelotError;
 use super::entity::{Entity, Kind};
 use super::guard::{Guard, KeyError};
 use super::history::History;
@@ -54,6 +56,9 @@ pub enum AdminError {
     /// A key cannot be had.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// Ocelot's administration cannot be served.
+    #[error(transparent)]
+    Ocelot(#[from] OcelotError),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -77,6 +82,7 @@ pub struct Prepared {
     entities: Vec<Entity>,
     store: Store,
     guard: Guard,
+    ocelot: Option<Rc<Administration>>,
     audit: Option<Audit>,
     listener: Option<TcpListener>,
 }
@@ -107,6 +113,7 @@ pub fn prepare(path: Option<&Path>, mut config: Config) -> Result<Prepared, Admi
         settings: Settings::of(&config),
     });
     let guard = Guard::of(&config.admin)?;
+    let ocelot = Administration::of(&config.admin)?;
     let audit = match &config.admin.audit_log {
         Some(path) if config.admin.enabled => {
             let failed = |source| AdminError::AuditLog {
@@ -128,6 +135,7 @@ pub fn prepare(path: Option<&Path>, mut config: Config) -> Result<Prepared, Admi
         entities,
         store,
         guard,
+        ocelot,
         audit,
         listener,
     })
@@ -197,6 +205,7 @@ pub(super) fn start(control: Control) -> io::Result<Started> {
         entities,
         store,
         guard,
+        ocelot,
         audit,
         listener,
     } = prepared;
@@ -207,6 +216,7 @@ pub(super) fn start(control: Control) -> io::Result<Started> {
         history: RefCell::new(History::default()),
         guard: RefCell::new(guard),
         sessions: RefCell::default(),
+        ocelot,
         publisher,
         in_force: InForce::new(),
         failed: Rc::default(),

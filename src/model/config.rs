@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::defaults;
 use super::listener::Listener;
+use super::ocelot::OcelotAdmin;
 use super::route::Route;
 use super::secret::Secret;
 use super::upstream::Upstream;
@@ -293,6 +294,9 @@ pub struct Admin {
     /// does, or 409.
     #[schemars(extend("enum" = [401, 409]))]
     pub exists_status: u16,
+    /// Ocelot's administration API; without it it is not served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ocelot: Option<OcelotAdmin>,
     /// A file to which one JSON line is added for each attempt to change something.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
@@ -316,6 +320,7 @@ impl Default for Admin {
             client_secret: None,
             kind_style: KindStyle::default(),
             exists_status: defaults::exists_status(),
+            ocelot: None,
             audit_log: None,
             core: None,
         }

@@ -50,6 +50,7 @@ defaults! {
     rate_period_ms: u64 = 1_000;
     rate_burst: u32 = 200;
     rate_max_keys: u32 = 65_536;
+    rate_status: u16 = 429;
     check_interval_ms: u64 = 5_000;
     check_timeout_ms: u64 = 2_000;
     check_healthy: u32 = 2;

@@ -18,6 +18,7 @@ mod ids;
 mod lines;
 pub mod listener;
 mod load;
+pub mod ocelot;
 mod one;
 pub mod policy;
 pub mod reference;
@@ -32,6 +33,7 @@ pub(crate) use document::parse as parse_document;
 pub use document::{DEPTH_MAX, DOCUMENT_BYTES_MAX, Format};
 pub use faults::{Fault, Faults};
 pub use ids::name_routes;
+pub(crate) use load::ocelot_in;
 pub use load::{LoadError, Loaded, load, read};
 pub use one::{
     check_route, check_typed_route, check_upstream, no_upstream, parse_json, parse_yaml,

@@ -45,6 +45,10 @@ pub struct Route {
     /// A regular expression that must match the whole path (linear time, limited size).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_regex: Option<String>,
+    /// Whether the letters A to Z match in either case in the path. A `path_regex` says that itself,
+    /// with `(?i)`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ignore_case: bool,
     /// Only these methods; none means all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<String>,
@@ -72,7 +76,8 @@ pub struct Route {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub rewrite_replacement: String,
     /// The path to forward, with the captures of `path_template` (or the named groups of
-    /// `path_regex`) in braces: `/v2/{id}`.
+    /// `path_regex`) in braces: `/v2/{id}`. `{query.NAME}` is the value of a query parameter, without
+    /// its slashes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rewrite_template: Option<String>,
     /// How long opening a connection to a server may take.
@@ -157,6 +162,55 @@ pub struct Route {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub error_pages: Vec<ErrorPage>,
+}
+
+impl Default for Route {
+    /// One that matches nothing and does nothing, everything else as if it was not given.
+    fn default() -> Self {
+        Self {
+            id: None,
+            enabled: true,
+            rank: 0,
+            host: None,
+            path_prefix: None,
+            path: None,
+            path_template: None,
+            path_regex: None,
+            ignore_case: false,
+            methods: Vec::new(),
+            headers: Vec::new(),
+            query: Vec::new(),
+            upstream: None,
+            redirect: None,
+            respond: None,
+            rewrite_pattern: None,
+            rewrite_replacement: String::new(),
+            rewrite_template: None,
+            connect_timeout_ms: defaults::connect_timeout_ms(),
+            send_timeout_ms: defaults::send_timeout_ms(),
+            read_timeout_ms: defaults::read_timeout_ms(),
+            total_timeout_ms: defaults::total_timeout_ms(),
+            max_response_bytes: defaults::max_response_bytes(),
+            max_body_bytes: None,
+            retry: Retry::default(),
+            also: Vec::new(),
+            extensions: BTreeMap::new(),
+            traffic_split: Vec::new(),
+            split_sticky: None,
+            allow_methods: Vec::new(),
+            ip: None,
+            cors: None,
+            auth: None,
+            rate_limit: None,
+            maintenance: None,
+            request_headers: None,
+            upstream_headers: Vec::new(),
+            request_query: None,
+            host_rewrite: None,
+            response_headers: None,
+            error_pages: Vec::new(),
+        }
+    }
 }
 
 impl Route {

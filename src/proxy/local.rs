@@ -236,7 +236,7 @@ pub(super) async fn fault(
         return After::Abort;
     };
     let keep = status >= 500 && plan.persistent && plan.is_wholly_sent() && !core.is_draining();
-    let error = Error {
+    let mut error = Error {
         status,
         keep,
         modern: plan.modern,
@@ -246,12 +246,15 @@ pub(super) async fn fault(
     let sentence = fault.to_string();
     let page = plan.shape.as_ref();
     let lease = match page.and_then(|shape| shape.page(status, &sentence)) {
-        Some((line, body)) => error.compose_with(core, line, &body),
+        Some((status, line, body)) => {
+            error.status = status;
+            error.compose_with(core, line, &body)
+        }
         None => error.compose(core, &sentence),
     };
     let mut local = Local {
         lease,
-        status,
+        status: error.status,
         reason: fault.reason(),
         keep,
         bytes: 0,

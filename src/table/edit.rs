@@ -4,6 +4,7 @@ use super::captures::Captures;
 use super::error::{CompileError, PatternFault};
 use crate::model;
 use crate::model::policy::AuthKind;
+use crate::wire::pairs;
 
 /// Changes to the fields of a message, or to a query.
 #[derive(Clone, Debug, Default)]
@@ -26,10 +27,15 @@ enum Piece {
     Host,
     Literal(Box<[u8]>),
     Method,
+    /// The value of a query parameter, as it stands.
+    Parameter(Box<[u8]>),
     Path,
     Query,
     Route,
 }
+
+/// What stands before the name of a query parameter in a place.
+pub(super) const PARAMETER: &str = "query.";
 
 /// What a request puts in the places of a [`Text`].
 #[derive(Debug)]
@@ -245,7 +251,10 @@ impl Text {
                 (None, "path") => Piece::Path,
                 (None, "query") => Piece::Query,
                 (None, "route") => Piece::Route,
-                (None, _) => return Err(PatternFault::UnknownCapture),
+                (None, name) => match name.strip_prefix(PARAMETER) {
+                    Some(name) => Piece::Parameter(name.as_bytes().into()),
+                    None => return Err(PatternFault::UnknownCapture),
+                },
             });
             rest = after;
         }
@@ -270,6 +279,7 @@ impl Text {
                 Piece::Host => with.host,
                 Piece::Literal(text) => text,
                 Piece::Method => with.method,
+                Piece::Parameter(name) => pairs::parameter(with.query, name).unwrap_or_default(),
                 Piece::Path => with.path,
                 Piece::Query => with.query,
                 Piece::Route => with.route,

@@ -71,6 +71,8 @@ pub struct Maintenance {
 #[derive(Clone, Debug)]
 pub struct ErrorPage {
     statuses: Box<[u16]>,
+    /// The status that the answer has instead.
+    pub status: Option<u16>,
     /// The line that says what the body is.
     pub line: Box<[u8]>,
     /// The body, with the places that are filled in.
@@ -219,6 +221,7 @@ impl ErrorPage {
     fn of(declared: &model::policy::ErrorPage) -> Self {
         Self {
             statuses: declared.statuses.clone().into(),
+            status: declared.status,
             line: format!("Content-Type: {}\r\n", declared.content_type)
                 .into_bytes()
                 .into(),
@@ -267,6 +270,7 @@ mod tests {
     fn a_page_is_filled_in_and_its_other_braces_stay() {
         let page = ErrorPage::of(&model::policy::ErrorPage {
             statuses: vec![],
+            status: None,
             content_type: "text/html".to_owned(),
             body: "<style>p{a:b}</style>{status} {reason}: {message} ({route}) {x".to_owned(),
         });

@@ -21,7 +21,7 @@ use std::collections::{HashMap, HashSet};
 pub use pattern::{PATTERN_BYTES_MAX, compile};
 pub use route::{PATH_BYTES_MAX, SEGMENTS_MAX};
 pub use surroundings::surroundings;
-pub use template::{CAPTURES_MAX, Piece, Segment, TemplateFault, pieces, segments};
+pub use template::{CAPTURES_MAX, Piece, Segment, TemplateFault, parameter, pieces, segments};
 
 use super::config::{Config, Http};
 use super::faults::{ROOT, Report, at_index, at_key, quoted};

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::template::{Piece, pieces};
+use super::template::{Piece, parameter, pieces};
 use super::text::{control_character, is_field_value, is_token};
 use crate::model::faults::{Report, at_index, at_key, nearest, quoted};
 use crate::model::policy::{Auth, AuthKind, Cors, Edits, NamedValue, RateKey};
@@ -197,7 +197,11 @@ impl Texts<'_> {
         let Some(captures) = self.captures else {
             return;
         };
-        let known = |name: &str| PLACES.contains(&name) || captures.iter().any(|one| one == name);
+        let known = |name: &str| {
+            PLACES.contains(&name)
+                || parameter(name).is_some()
+                || captures.iter().any(|one| one == name)
+        };
         for piece in pieces {
             if let Piece::Capture(name) = piece
                 && !known(name)

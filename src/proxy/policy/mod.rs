@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 pub(super) use self::explain::explain;
 pub(super) use self::shapes::{Handle, Shapes};
+use std::time::SystemTime;
+
 use super::accept::Connection;
 use super::affinity;
 use super::client;
@@ -22,11 +24,11 @@ use super::fault::Refusal;
 use super::local::{self, Local};
 use super::understand::Understood;
 use crate::epoch::Settings;
-use crate::model::policy::RateKey;
+use crate::model::policy::{RateHeaders, RateKey};
 use crate::table::policy::{Auth, Filling, Limit, Policies, Taken};
 use crate::table::{Found, Respond, UpstreamId};
 use crate::wire::compose::{put_decimal, put_field};
-use crate::wire::{compose, hash};
+use crate::wire::{compose, date, hash};
 
 /// Where texts are composed that are parts of others; reused for every request.
 #[derive(Default)]
@@ -65,6 +67,8 @@ enum Stop {
     Refused(Refusal),
     /// A refusal that says how to do better in further lines of the draft.
     Told(Refusal),
+    /// The same, with the message of the limit if it has one.
+    Limited(Refusal),
     Maintenance,
     Preflight,
 }
@@ -89,6 +93,11 @@ const UNAUTHORIZED: Refusal = Refusal {
     status: 401,
     reason: "unauthorized",
     sentence: "the request does not prove who asks",
+};
+const NO_CLIENT: Refusal = Refusal {
+    status: 503,
+    reason: "rate_limit_key",
+    sentence: "the request does not have the field that its client is known by",
 };
 const TOO_MANY: Refusal = Refusal {
     status: 429,
@@ -145,17 +154,42 @@ impl<'a> Visit<'a, '_, '_> {
             },
         };
         if let Some(limit) = &policies.limit {
-            let taken = limit.take(self.rate_key(limit, client, consumer));
-            put_limit(limit, taken, &mut drafts.lines);
-            if !taken.passes {
-                drafts.answer_lines.extend_from_slice(b"Retry-After: ");
-                put_decimal(&mut drafts.answer_lines, seconds(taken.wait_ns).max(1));
-                drafts.answer_lines.extend_from_slice(b"\r\n");
-                self.core.counters.rate_limited.add(1);
-                return Err(Stop::Told(TOO_MANY));
-            }
+            self.count(limit, client, consumer, drafts)?;
         }
         Ok(consumer)
+    }
+
+    /// Counts the request against a limit.
+    fn count(
+        &self,
+        limit: &Limit,
+        client: IpAddr,
+        consumer: &str,
+        drafts: &mut Drafts,
+    ) -> Result<(), Stop> {
+        if limit.key == RateKey::Header {
+            match affinity::field(self.request.head.fields, &limit.header) {
+                Some(value) if limit.exempts(value) => return Ok(()),
+                None if limit.missing_header_status.is_some() => {
+                    let status = limit.missing_header_status.unwrap_or(NO_CLIENT.status);
+                    return Err(Stop::Refused(Refusal { status, ..NO_CLIENT }));
+                }
+                _ => {}
+            }
+        }
+        let taken = limit.take(self.rate_key(limit, client, consumer));
+        put_limit(limit, taken, &mut drafts.lines);
+        if taken.passes {
+            return Ok(());
+        }
+        if limit.headers != RateHeaders::None {
+            drafts.answer_lines.extend_from_slice(b"Retry-After: ");
+            put_decimal(&mut drafts.answer_lines, seconds(taken.wait_ns).max(1));
+            drafts.answer_lines.extend_from_slice(b"\r\n");
+        }
+        self.core.counters.rate_limited.add(1);
+        let status = limit.status;
+        Err(Stop::Limited(Refusal { status, ..TOO_MANY }))
     }
 
     /// Notes what the response says to another origin; stops a preflight.
@@ -237,6 +271,27 @@ impl<'a> Visit<'a, '_, '_> {
     fn answer(&self, stop: Stop, drafts: &mut Drafts, out: &mut Vec<u8>) -> Local {
         let refusal = match stop {
             Stop::Refused(refusal) | Stop::Told(refusal) => refusal,
+            Stop::Limited(refusal) => match self.message() {
+                None => refusal,
+                Some(message) => {
+                    let Drafts {
+                        lines,
+                        answer_lines,
+                        ..
+                    } = drafts;
+                    answer_lines.extend_from_slice(lines);
+                    answer_lines.extend_from_slice(local::TEXT);
+                    let parts = (refusal.status, &**answer_lines, message.as_bytes());
+                    return local::answer_to(
+                        self.core,
+                        self.request,
+                        parts,
+                        refusal.reason,
+                        true,
+                        out,
+                    );
+                }
+            },
             Stop::Preflight => {
                 let parts = (204, &*drafts.lines, &b""[..]);
                 return local::answer_to(self.core, self.request, parts, "preflight", true, out);
@@ -252,6 +307,11 @@ impl<'a> Visit<'a, '_, '_> {
         self.refuse(refusal, drafts, out)
     }
 
+    /// What the limit of the route tells whoever asks too often.
+    fn message(&self) -> Option<&str> {
+        self.policies.limit.as_ref()?.message.as_deref()
+    }
+
     /// Refuses a request, with the page that the route has for that.
     #[cold]
     pub(super) fn refuse(&self, refusal: Refusal, drafts: &mut Drafts, out: &mut Vec<u8>) -> Local {
@@ -263,10 +323,11 @@ impl<'a> Visit<'a, '_, '_> {
         } = drafts;
         body.clear();
         answer_lines.extend_from_slice(lines);
-        let status = refusal.status;
+        let mut status = refusal.status;
         match self.policies.page(status) {
             Some(page) => {
                 answer_lines.extend_from_slice(&page.line);
+                status = page.status.unwrap_or(status);
                 let (reason, route) = (local::phrase(status), &*self.policies.route);
                 page.fill(status, reason, refusal.sentence, route, body);
             }
@@ -359,6 +420,11 @@ fn network(client: IpAddr) -> u64 {
 }
 
 fn put_limit(limit: &Limit, taken: Taken, out: &mut Vec<u8>) {
+    match limit.headers {
+        RateHeaders::RateLimit => {}
+        RateHeaders::XRateLimit => return put_x_limit(limit, taken, out),
+        RateHeaders::None => return,
+    }
     for (name, value) in [
         (&b"RateLimit-Limit: "[..], u64::from(limit.burst)),
         (b"RateLimit-Remaining: ", u64::from(taken.remaining)),
@@ -368,6 +434,22 @@ fn put_limit(limit: &Limit, taken: Taken, out: &mut Vec<u8>) {
         put_decimal(out, value);
         out.extend_from_slice(b"\r\n");
     }
+}
+
+/// The same with the names that came before the standard, the reset as a date.
+fn put_x_limit(limit: &Limit, taken: Taken, out: &mut Vec<u8>) {
+    for (name, value) in [
+        (&b"X-RateLimit-Limit: "[..], u64::from(limit.burst)),
+        (b"X-RateLimit-Remaining: ", u64::from(taken.remaining)),
+    ] {
+        out.extend_from_slice(name);
+        put_decimal(out, value);
+        out.extend_from_slice(b"\r\n");
+    }
+    let reset = SystemTime::now() + std::time::Duration::from_nanos(taken.wait_ns);
+    out.extend_from_slice(b"X-RateLimit-Reset: ");
+    date::put_iso(reset, out);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Whole seconds, rounded up.

@@ -102,16 +102,21 @@ impl Handle {
         self.with(|shape| out.extend_from_slice(&shape.lines));
     }
 
-    /// The body of an answer of our own, and the lines that go with it.
+    /// The status of an answer of our own, its body, and the lines that go with it.
     #[cold]
-    pub(in crate::proxy) fn page(&self, status: u16, message: &str) -> Option<(Vec<u8>, Vec<u8>)> {
+    pub(in crate::proxy) fn page(
+        &self,
+        status: u16,
+        message: &str,
+    ) -> Option<(u16, Vec<u8>, Vec<u8>)> {
         self.with(|shape| {
             let policies = &shape.policies.0;
             let page = policies.page(status)?;
+            let status = page.status.unwrap_or(status);
             let mut body = Vec::new();
             let reason = local::phrase(status);
             page.fill(status, reason, message, &policies.route, &mut body);
-            Some((page.line.to_vec(), body))
+            Some((status, page.line.to_vec(), body))
         })
         .flatten()
     }
