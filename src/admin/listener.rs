@@ -105,7 +105,8 @@ async fn serve(core: &Rc<Core>, request: hyper::Request<Incoming>, from: SocketA
         }
         Err(problem) => Err(problem),
     };
-    let mut answer = result.unwrap_or_else(|problem| dialect::refusal(core, &path, shows_token, problem));
+    let mut answer =
+        result.unwrap_or_else(|problem| dialect::refusal(core, &path, shows_token, problem));
     if !answer.headers().contains_key(EPOCH) {
         set(&mut answer, EPOCH, &core.epoch().to_string());
     }

@@ -142,7 +142,12 @@ fn examine(document: Document, report: &mut Report) -> Config {
 /// The FileConfiguration of Ocelot that `text` is, if it is one: known by its members.
 pub(crate) fn ocelot_in(text: &str, format: Format) -> Option<Value> {
     // Most files are none, and reading one twice takes long.
-    let signs = ["PathTemplate", "GlobalConfiguration", "\"Routes\"", "\"Ringway\""];
+    let signs = [
+        "PathTemplate",
+        "GlobalConfiguration",
+        "\"Routes\"",
+        "\"Ringway\"",
+    ];
     let has = |sign: &&str| {
         let (text, sign) = (text.as_bytes(), sign.as_bytes());
         text.windows(sign.len())

@@ -383,7 +383,10 @@ mod tests {
         let limit = window(1, 1_000, Some(5_000));
         let at = |now| limit.buckets.take(7, now).passes;
         assert!(at(0) && !at(SECOND / 2));
-        assert!(!at(2 * SECOND) && !at(5 * SECOND), "the window is over, the wait is not");
+        assert!(
+            !at(2 * SECOND) && !at(5 * SECOND),
+            "the window is over, the wait is not"
+        );
         assert!(at(6 * SECOND));
     }
 

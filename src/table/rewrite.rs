@@ -222,7 +222,12 @@ fn put_part(value: &[u8], into: &mut Vec<u8>) {
             _ => put_byte(byte, into),
         }
     }
-    if into.get(start..).unwrap_or_default().iter().all(|byte| *byte == b'.') {
+    if into
+        .get(start..)
+        .unwrap_or_default()
+        .iter()
+        .all(|byte| *byte == b'.')
+    {
         into.truncate(start);
     }
 }

@@ -11,6 +11,7 @@ pub mod apis;
 mod client;
 mod drivers;
 mod message;
+pub mod ocelot;
 mod origin;
 mod process;
 mod refusal;

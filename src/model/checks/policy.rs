@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::template::{Piece, parameter, pieces};
 use super::text::{control_character, is_field_value, is_token};
 use crate::model::faults::{Report, at_index, at_key, nearest, quoted};
-use crate::model::policy::{Auth, AuthKind, Cors, Edits, NamedValue, RateKey};
+use crate::model::policy::{Auth, AuthKind, Cors, Edits, NamedValue, RateAlgorithm, RateKey};
 use crate::model::route::Route;
 
 /// What a request always has, for the places in texts.
@@ -305,6 +305,22 @@ fn limit(route: &Route, place: &str, report: &mut Report) {
         return;
     };
     let place = at_key(place, "rate_limit");
+    if limit.key != RateKey::Header
+        && (!limit.exempt.is_empty() || limit.missing_header_status.is_some())
+    {
+        report.fault(
+            &place,
+            "only key: header looks at a field",
+            "remove exempt and missing_header_status, or write key: header",
+        );
+    }
+    if limit.wait_ms.is_some() && limit.algorithm != RateAlgorithm::FixedWindow {
+        report.fault(
+            at_key(&place, "wait_ms"),
+            "only a fixed window has a wait",
+            "remove it, or write algorithm: fixed_window",
+        );
+    }
     match (&limit.header, limit.key) {
         (None, RateKey::Header) => report.fault(place, "the key has no name", "add header"),
         (Some(_), key) if key != RateKey::Header => report.fault(

@@ -39,8 +39,16 @@ pub(super) fn check(file: &FileConfiguration, report: &mut Report) {
 
 fn check_route(route: &FileRoute, options: &Options<'_>, place: &str, report: &mut Report) {
     let templates = [
-        ("Upstream Path Template", "UpstreamPathTemplate", &route.upstream_path_template),
-        ("Downstream Path Template", "DownstreamPathTemplate", &route.downstream_path_template),
+        (
+            "Upstream Path Template",
+            "UpstreamPathTemplate",
+            &route.upstream_path_template,
+        ),
+        (
+            "Downstream Path Template",
+            "DownstreamPathTemplate",
+            &route.downstream_path_template,
+        ),
     ];
     for (title, member, template) in templates {
         check_template(title, member, template, &at_key(place, member), report);
@@ -58,7 +66,10 @@ fn check_route(route: &FileRoute, options: &Options<'_>, place: &str, report: &m
     }
     for (member, value) in [
         ("DownstreamHttpVersion", &route.downstream_http_version),
-        ("DownstreamHttpVersionPolicy", &route.downstream_http_version_policy),
+        (
+            "DownstreamHttpVersionPolicy",
+            &route.downstream_http_version_policy,
+        ),
     ] {
         let Some(value) = value.as_deref().filter(|value| !value.is_empty()) else {
             continue;
@@ -137,8 +148,7 @@ fn check_limit(route: &FileRoute, place: &str, report: &mut Report) {
 }
 
 fn check_servers(route: &FileRoute, options: &Options<'_>, place: &str, report: &mut Report) {
-    const CANNOT_FIND: &str =
-        "must be set and not empty or Ocelot cannot find your service!";
+    const CANNOT_FIND: &str = "must be set and not empty or Ocelot cannot find your service!";
     let service = route.service_name.as_deref().unwrap_or_default();
     let provider = &options.global.service_discovery_provider;
     let has_provider = provider.host.is_some() || provider.kind.is_some();
@@ -186,14 +196,19 @@ fn is_version(text: &str) -> bool {
 fn is_duplicate(one: &FileRoute, other: &FileRoute) -> bool {
     let (ours, theirs) = (&one.upstream_http_method, &other.upstream_http_method);
     let overlap = match (ours.is_empty(), theirs.is_empty()) {
-        (false, false) => ours
-            .iter()
-            .any(|method| theirs.iter().any(|other| other.eq_ignore_ascii_case(method))),
+        (false, false) => ours.iter().any(|method| {
+            theirs
+                .iter()
+                .any(|other| other.eq_ignore_ascii_case(method))
+        }),
         _ => true,
     };
     one.upstream_path_template == other.upstream_path_template
         && one.upstream_host == other.upstream_host
-        && same(&one.upstream_header_templates, &other.upstream_header_templates)
+        && same(
+            &one.upstream_header_templates,
+            &other.upstream_header_templates,
+        )
         && overlap
 }
 
@@ -209,7 +224,13 @@ fn check_aggregate(
 ) {
     let template = &aggregate.upstream_path_template;
     let key = at_key(place, "UpstreamPathTemplate");
-    check_template("Upstream Path Template", "UpstreamPathTemplate", template, &key, report);
+    check_template(
+        "Upstream Path Template",
+        "UpstreamPathTemplate",
+        template,
+        &key,
+        report,
+    );
     let of_key = |key: &String| {
         let mut routes = file.routes.iter();
         routes.find(|route| route.key.as_ref() == Some(key))

@@ -61,8 +61,16 @@ pub(super) fn convert(file: &FileConfiguration, report: &mut Report) -> Converte
         converted.places.push(place);
     }
     let not_served = [
-        ("$.DynamicRoutes", file.dynamic_routes.len(), "there is no service discovery yet"),
-        ("$.Aggregates", file.aggregates.len(), "requests are not joined yet; they get 404"),
+        (
+            "$.DynamicRoutes",
+            file.dynamic_routes.len(),
+            "there is no service discovery yet",
+        ),
+        (
+            "$.Aggregates",
+            file.aggregates.len(),
+            "requests are not joined yet; they get 404",
+        ),
     ];
     for (place, count, why) in not_served {
         if count > 0 {
@@ -126,7 +134,8 @@ impl One<'_, '_> {
         let downstream = Template::read(&file.downstream_path_template);
         let translated = translate(&template, &downstream, file.route_is_case_sensitive);
         for what in &translated.unsaid {
-            self.report.warn(self.at("DownstreamPathTemplate"), what, "");
+            self.report
+                .warn(self.at("DownstreamPathTemplate"), what, "");
         }
         translated.give(&mut route);
         if route.path_regex.is_some() {
@@ -185,7 +194,11 @@ impl One<'_, '_> {
     fn refusal(&mut self) -> Option<Respond> {
         let file = self.options.route;
         let scheme = self.options.scheme();
-        let (member, status, why) = if file.service_name.as_ref().is_some_and(|name| !name.is_empty()) {
+        let (member, status, why) = if file
+            .service_name
+            .as_ref()
+            .is_some_and(|name| !name.is_empty())
+        {
             ("ServiceName", 503, "there is no service discovery yet")
         } else if !matches!(scheme.as_str(), "http" | "ws") {
             ("DownstreamScheme", 502, "there is no TLS to servers yet")
@@ -277,15 +290,29 @@ impl One<'_, '_> {
         const CLAIMS: &str = "nobody has proved any claim";
         let file = self.options.route;
         let text = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
-        let version = file
+        let version = file.downstream_http_version.as_ref().or(self
+            .options
+            .global
             .downstream_http_version
-            .as_ref()
-            .or(self.options.global.downstream_http_version.as_ref());
-        let is_other = version.is_some_and(|version| !matches!(version.as_str(), "" | "1.1" | "1,1"));
+            .as_ref());
+        let is_other =
+            version.is_some_and(|version| !matches!(version.as_str(), "" | "1.1" | "1,1"));
         for (is_set, member, why) in [
-            (!file.add_claims_to_request.is_empty(), "AddClaimsToRequest", CLAIMS),
-            (!file.add_headers_to_request.is_empty(), "AddHeadersToRequest", CLAIMS),
-            (!file.add_queries_to_request.is_empty(), "AddQueriesToRequest", CLAIMS),
+            (
+                !file.add_claims_to_request.is_empty(),
+                "AddClaimsToRequest",
+                CLAIMS,
+            ),
+            (
+                !file.add_headers_to_request.is_empty(),
+                "AddHeadersToRequest",
+                CLAIMS,
+            ),
+            (
+                !file.add_queries_to_request.is_empty(),
+                "AddQueriesToRequest",
+                CLAIMS,
+            ),
             (
                 !file.change_downstream_path_template.is_empty(),
                 "ChangeDownstreamPathTemplate",
@@ -296,7 +323,11 @@ impl One<'_, '_> {
                 "DownstreamHttpMethod",
                 "a request keeps its method",
             ),
-            (is_other, "DownstreamHttpVersion", "servers are spoken to with HTTP/1.1"),
+            (
+                is_other,
+                "DownstreamHttpVersion",
+                "servers are spoken to with HTTP/1.1",
+            ),
             (
                 !file.delegating_handlers.is_empty(),
                 "DelegatingHandlers",
@@ -312,7 +343,11 @@ impl One<'_, '_> {
                 "RequestIdKey",
                 "the field passes on, but none is made",
             ),
-            (self.options.caches(), "CacheOptions", "answers are not kept yet"),
+            (
+                self.options.caches(),
+                "CacheOptions",
+                "answers are not kept yet",
+            ),
         ] {
             if is_set {
                 kept(self.at(member), why, self.report);
@@ -320,7 +355,11 @@ impl One<'_, '_> {
         }
         for name in self.options.handler() {
             let place = at_key(&self.at("HttpHandlerOptions"), name);
-            kept(place, "connections to servers have no such option", self.report);
+            kept(
+                place,
+                "connections to servers have no such option",
+                self.report,
+            );
         }
     }
 }
@@ -370,7 +409,11 @@ fn id(file: &FileRoute) -> String {
     for text in [&file.upstream_path_template, &file.upstream_host]
         .into_iter()
         .chain(&methods)
-        .chain(file.upstream_header_templates.iter().flat_map(|(name, value)| [name, value]))
+        .chain(
+            file.upstream_header_templates
+                .iter()
+                .flat_map(|(name, value)| [name, value]),
+        )
     {
         hash.update(text.as_bytes());
         hash.update([0]);

@@ -58,7 +58,10 @@ const ROUTE: Members = &[
     ("UpstreamHeaderTransform", Texted),
     ("DownstreamPathTemplate", Text),
     ("DownstreamScheme", Text),
-    ("DownstreamHostAndPorts", Objects(&[("Host", Text), ("Port", Int)])),
+    (
+        "DownstreamHostAndPorts",
+        Objects(&[("Host", Text), ("Port", Int)]),
+    ),
     ("DownstreamHttpMethod", Text),
     ("DownstreamHttpVersion", Text),
     ("DownstreamHttpVersionPolicy", Text),
@@ -227,7 +230,10 @@ fn rename(value: &Value, form: Form, naming: Naming) -> Value {
             let renamed = object.iter().map(|(given, value)| {
                 let known = member(members, given);
                 let name = known.map_or_else(|| given.clone(), |(name, _)| naming.write(name));
-                (name, rename(value, known.map_or(Any, |(_, form)| form), naming))
+                (
+                    name,
+                    rename(value, known.map_or(Any, |(_, form)| form), naming),
+                )
             });
             Value::Object(renamed.collect())
         }
@@ -249,10 +255,9 @@ pub(super) fn typed(document: &Value, report: &mut Report) -> Value {
 fn read(value: &Value, form: Form, place: &str, report: &mut Report) -> Option<Value> {
     let read = match (form, value) {
         (_, Value::Null) => return None,
-        (Any, _)
-        | (Bool, Value::Bool(_))
-        | (Real, Value::Number(_))
-        | (Text, Value::String(_)) => Some(value.clone()),
+        (Any, _) | (Bool, Value::Bool(_)) | (Real, Value::Number(_)) | (Text, Value::String(_)) => {
+            Some(value.clone())
+        }
         (Int, Value::Number(number)) if number.is_i64() => Some(value.clone()),
         (Bool, Value::String(text)) => text.to_ascii_lowercase().parse().ok().map(Value::Bool),
         (Int, Value::String(text)) => text.trim().parse::<i64>().ok().map(Value::from),
@@ -267,7 +272,10 @@ fn read(value: &Value, form: Form, place: &str, report: &mut Report) -> Option<V
         }
         (Texted, Value::Object(object)) => {
             let each = object.iter().filter_map(|(name, value)| {
-                Some((name.clone(), read(value, Text, &at_key(place, name), report)?))
+                Some((
+                    name.clone(),
+                    read(value, Text, &at_key(place, name), report)?,
+                ))
             });
             Some(Value::Object(each.collect()))
         }

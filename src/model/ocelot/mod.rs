@@ -82,7 +82,10 @@ pub fn is_ocelot(document: &Value) -> bool {
         name == OWN
             || name == ROUTES
             || sections.into_iter().any(|section| is(name, section))
-            || (is(name, ROUTES) && value.as_array().is_some_and(|list| list.iter().any(is_route)))
+            || (is(name, ROUTES)
+                && value
+                    .as_array()
+                    .is_some_and(|list| list.iter().any(is_route)))
     })
 }
 
@@ -90,14 +93,20 @@ fn is_route(value: &Value) -> bool {
     let members = ["UpstreamPathTemplate", "DownstreamPathTemplate"];
     value.as_object().is_some_and(|route| {
         let mut names = route.keys();
-        names.any(|name| members.iter().any(|member| name.eq_ignore_ascii_case(member)))
+        names.any(|name| {
+            members
+                .iter()
+                .any(|member| name.eq_ignore_ascii_case(member))
+        })
     })
 }
 
 /// Whether an upstream of this name was made of a document, to be removed when no route has it.
 #[must_use]
 pub fn is_own(name: &str) -> bool {
-    let digits = name.strip_prefix(PREFIX).and_then(|rest| rest.rsplit_once('-'));
+    let digits = name
+        .strip_prefix(PREFIX)
+        .and_then(|rest| rest.rsplit_once('-'));
     digits.is_some_and(|(_, digits)| {
         digits.len() == DIGITS
             && digits

@@ -40,7 +40,12 @@ pub(super) enum Balance {
 impl<'f> Options<'f> {
     /// Whether the global options with these `RouteKeys` are for the route.
     pub(super) fn is_for(&self, keys: &[String]) -> bool {
-        keys.is_empty() || self.route.key.as_ref().is_some_and(|key| keys.contains(key))
+        keys.is_empty()
+            || self
+                .route
+                .key
+                .as_ref()
+                .is_some_and(|key| keys.contains(key))
     }
 
     /// The route's options and the global ones, as far as they are for it.
@@ -58,7 +63,9 @@ impl<'f> Options<'f> {
 
     /// How long a server may take until its response begins.
     pub(super) fn timeout_ms(&self) -> u64 {
-        let quality = self.quality().find_map(|one| one.timeout.or(one.timeout_value));
+        let quality = self
+            .quality()
+            .find_map(|one| one.timeout.or(one.timeout_value));
         let seconds = self.route.timeout.or(self.global.timeout);
         let seconds = seconds.filter(|seconds| *seconds > 0).unwrap_or(TIMEOUT_S);
         let ms = quality.filter(|ms| *ms > 0);
@@ -73,8 +80,10 @@ impl<'f> Options<'f> {
 
     pub(super) fn breaker(&self) -> Option<CircuitBreaker> {
         let get = |of: fn(&QosOptions) -> Option<i64>| self.quality().find_map(of);
-        let throughput =
-            get(|one| one.minimum_throughput.or(one.exceptions_allowed_before_breaking));
+        let throughput = get(|one| {
+            one.minimum_throughput
+                .or(one.exceptions_allowed_before_breaking)
+        });
         let ratio = self.quality().find_map(|one| one.failure_ratio);
         if throughput.unwrap_or_default() <= 0 && ratio.unwrap_or_default() <= 0.0 {
             return None;
@@ -105,7 +114,11 @@ impl<'f> Options<'f> {
         let both = || self.both(route, global, &global.route_keys);
         let kind = both().find_map(|one: &LoadBalancerOptions| one.kind.as_deref());
         let kind = kind.unwrap_or_default();
-        let cookie = || both().find_map(|one| one.key.clone()).filter(|key| !key.is_empty());
+        let cookie = || {
+            both()
+                .find_map(|one| one.key.clone())
+                .filter(|key| !key.is_empty())
+        };
         match kind {
             "" | "NoLoadBalancer" => Balance::First,
             "RoundRobin" => Balance::By(LoadBalancer::RoundRobin, None),
@@ -130,7 +143,9 @@ impl<'f> Options<'f> {
         );
         let mut both = self.both(route, global, &global.route_keys);
         let most = both.find_map(|one| one.max_connections_per_server)?;
-        u32::try_from(most).ok().filter(|most| (1..=1_048_576).contains(most))
+        u32::try_from(most)
+            .ok()
+            .filter(|most| (1..=1_048_576).contains(most))
     }
 
     /// The handler options that are switched on and that nothing here stands for.
@@ -205,13 +220,12 @@ impl<'f> Options<'f> {
     pub(super) fn rate_limit(&self) -> Option<RateLimit> {
         let global = self.global.rate_limit_options.as_ref();
         let global = global.filter(|global| self.is_for(&global.route_keys));
-        let both: Vec<&RateLimitOptions> = self
-            .route
-            .rate_limit_options
-            .iter()
-            .chain(global)
-            .collect();
-        fn first<T>(all: &[&RateLimitOptions], of: impl Fn(&RateLimitOptions) -> Option<T>) -> Option<T> {
+        let both: Vec<&RateLimitOptions> =
+            self.route.rate_limit_options.iter().chain(global).collect();
+        fn first<T>(
+            all: &[&RateLimitOptions],
+            of: impl Fn(&RateLimitOptions) -> Option<T>,
+        ) -> Option<T> {
             all.iter().find_map(|one| of(one))
         }
         if first(&both, |one| one.enable_rate_limiting) == Some(false) {

@@ -50,7 +50,8 @@ mod tests {
 
     #[test]
     fn comments_and_last_commas_go_and_texts_stay() {
-        let text = "{ // one, \"two\"\n \"a\": [1, 2, /* three\n */ ], \"b\": \"// ,] \\\" /*\",\n}";
+        let text =
+            "{ // one, \"two\"\n \"a\": [1, 2, /* three\n */ ], \"b\": \"// ,] \\\" /*\",\n}";
         let value: serde_json::Value = serde_json::from_str(&relaxed(text)).unwrap();
         assert_eq!(value, serde_json::json!({"a": [1, 2], "b": "// ,] \" /*"}));
         assert_eq!(relaxed(text).lines().count(), text.lines().count());

@@ -18,7 +18,10 @@ pub(super) fn rules(
     let mut deny = list(&options.blocked, &at_key(place, "IPBlockedList"), report);
     if options.exclude_allowed_from_blocked {
         for allowed in &allow {
-            deny = deny.into_iter().flat_map(|net| without(net, *allowed)).collect();
+            deny = deny
+                .into_iter()
+                .flat_map(|net| without(net, *allowed))
+                .collect();
         }
     }
     let rules = IpRules { allow, deny };

@@ -68,13 +68,13 @@ impl Template {
             Some((path, query)) => (path, Some(query)),
             None => (template, None),
         };
-        // `/path/?a=…` is `/path?a=…`.
-        let path = match query {
-            Some(_) if path.len() > 1 => path.strip_suffix('/').unwrap_or(path),
-            _ => path,
-        };
+        let mut path = path.to_owned();
+        if query.is_some() && !path.ends_with(['/', '}']) {
+            // `/path?a=…` is `/path/?a=…` too.
+            path.push('/');
+        }
         Self {
-            path: pieces(path),
+            path: pieces(&path),
             query: query.map(pieces),
         }
     }
@@ -169,9 +169,15 @@ pub(super) fn translate(
 ) -> Translated {
     let mut unsaid = Vec::new();
     let names = upstream.captures();
-    let used: BTreeSet<&str> = downstream.query.iter().flatten().filter_map(Piece::name).collect();
+    let used: BTreeSet<&str> = downstream
+        .query
+        .iter()
+        .flatten()
+        .filter_map(Piece::name)
+        .collect();
     let uses_path = names.iter().any(|(name, _)| used.contains(name));
-    let ends_in_slash = matches!(downstream.path.last(), Some(Piece::Text(text)) if text.ends_with('/'));
+    let ends_in_slash =
+        matches!(downstream.path.last(), Some(Piece::Text(text)) if text.ends_with('/'));
     let keeps = is_case_sensitive && same_path(&upstream.path, &downstream.path);
     let paths = matchers(upstream, uses_path, ends_in_slash)
         .into_iter()
@@ -354,7 +360,11 @@ fn rewritten(
     while text.contains("//") {
         text = text.replace("//", "/");
     }
-    if text.starts_with('/') { text } else { format!("/{text}") }
+    if text.starts_with('/') {
+        text
+    } else {
+        format!("/{text}")
+    }
 }
 
 /// A placeholder as a native place, in the path or a value.
@@ -366,7 +376,9 @@ fn place(name: &str, upstream: &Template, unsaid: &mut Vec<String>) -> String {
     if let Some(parameter) = upstream.parameter_of(name) {
         return format!("{{query.{parameter}}}");
     }
-    unsaid.push(format!("nothing is known as {{{name}}}; it is sent as it is written"));
+    unsaid.push(format!(
+        "nothing is known as {{{name}}}; it is sent as it is written"
+    ));
     format!("%7B{name}%7D")
 }
 
@@ -530,7 +542,12 @@ mod tests {
         let translated = translate(&Template::read(upstream), &Template::read(downstream), true);
         let show = |also: &Also| {
             let path = [&also.path, &also.path_template, &also.path_regex];
-            let path = path.into_iter().flatten().next().cloned().unwrap_or_default();
+            let path = path
+                .into_iter()
+                .flatten()
+                .next()
+                .cloned()
+                .unwrap_or_default();
             let to = also.rewrite_template.as_deref().unwrap_or("as it is");
             format!("{path} -> {to}")
         };
@@ -545,7 +562,11 @@ mod tests {
             ("/", "/home/", vec!["/ -> /home/"]),
             ("/a/b", "/c/", vec!["/a/b -> /c"]),
             ("/a/", "/c/", vec!["/a -> /c", "/a/ -> /c/"]),
-            ("/a/{id}", "/c/{id}", vec!["/a -> /c", "/a/{p0*} -> /c/{p0}"]),
+            (
+                "/a/{id}",
+                "/c/{id}",
+                vec!["/a -> /c", "/a/{p0*} -> /c/{p0}"],
+            ),
             (
                 "/a/{x}/{y}",
                 "/{y}/{x}",
@@ -561,14 +582,19 @@ mod tests {
                     "/a/(?P<p0>(?:.*/)?) -> /c/{p0}/",
                 ],
             ),
+            ("/a/{x}", "/c?id={x}", vec!["/a(?:/(?P<p0>.*))? -> /c"]),
             (
-                "/a/{x}",
-                "/c?id={x}",
-                vec!["/a(?:/(?P<p0>.*))? -> /c"],
+                "/a?id={x}",
+                "/c/{x}",
+                vec!["/a -> /c/{query.id}", "/a/ -> /c/{query.id}"],
             ),
-            ("/a?id={x}", "/c/{x}", vec!["/a -> /c/{query.id}"]),
+            ("/a", "/c?x=1", vec!["/a -> /c"]),
         ] {
-            assert_eq!(said(upstream, downstream), expected, "{upstream} {downstream}");
+            assert_eq!(
+                said(upstream, downstream),
+                expected,
+                "{upstream} {downstream}"
+            );
         }
     }
 
@@ -577,7 +603,11 @@ mod tests {
         let upstream = Template::read("/a/{x}/?unit={u}&kind=new");
         let downstream = Template::read("/b?x={x}&unit={u}&fixed=1");
         let translated = translate(&upstream, &downstream, true);
-        let names: Vec<&str> = translated.query.iter().map(|one| one.name.as_str()).collect();
+        let names: Vec<&str> = translated
+            .query
+            .iter()
+            .map(|one| one.name.as_str())
+            .collect();
         assert_eq!(names, ["unit", "kind"]);
         assert_eq!(translated.query[1].value.as_deref(), Some("new"));
         let edits = translated.edits.unwrap();
@@ -586,7 +616,10 @@ mod tests {
             .iter()
             .map(|one| (one.name.as_str(), one.value.as_str()))
             .collect();
-        assert_eq!(set, [("x", "{p0}"), ("unit", "{query.unit}"), ("fixed", "1")]);
+        assert_eq!(
+            set,
+            [("x", "{p0}"), ("unit", "{query.unit}"), ("fixed", "1")]
+        );
         assert_eq!(edits.remove, ["u"]);
         assert!(translated.unsaid.is_empty());
     }

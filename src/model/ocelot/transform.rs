@@ -13,7 +13,10 @@ const BASE_URL: &str = "http://localhost:5000";
 /// Gives a route its header transforms.
 pub(super) fn give(route: &mut Route, options: &Options<'_>, place: &str, report: &mut Report) {
     let (file, global) = (options.route, options.global);
-    let up = Options::transforms(&file.upstream_header_transform, &global.upstream_header_transform);
+    let up = Options::transforms(
+        &file.upstream_header_transform,
+        &global.upstream_header_transform,
+    );
     let down = Options::transforms(
         &file.downstream_header_transform,
         &global.downstream_header_transform,
@@ -34,7 +37,11 @@ struct Places {
 impl Places {
     fn of(options: &Options<'_>) -> Self {
         let base_url = options.global.base_url.as_deref().unwrap_or_default();
-        let base_url = if base_url.is_empty() { BASE_URL } else { base_url };
+        let base_url = if base_url.is_empty() {
+            BASE_URL
+        } else {
+            base_url
+        };
         let server = options.route.downstream_host_and_ports.first();
         let authority = server.map(authority).unwrap_or_default();
         Self {
@@ -62,7 +69,11 @@ impl Places {
                         name: (*name).to_owned(),
                         value,
                     }),
-                    None => kept(place, "it has a placeholder that nothing stands for", report),
+                    None => kept(
+                        place,
+                        "it has a placeholder that nothing stands for",
+                        report,
+                    ),
                 }
             }
         }

@@ -172,7 +172,10 @@ impl<'a> Visit<'a, '_, '_> {
                 Some(value) if limit.exempts(value) => return Ok(()),
                 None if limit.missing_header_status.is_some() => {
                     let status = limit.missing_header_status.unwrap_or(NO_CLIENT.status);
-                    return Err(Stop::Refused(Refusal { status, ..NO_CLIENT }));
+                    return Err(Stop::Refused(Refusal {
+                        status,
+                        ..NO_CLIENT
+                    }));
                 }
                 _ => {}
             }

@@ -98,10 +98,17 @@ impl Authority {
         match tokio::time::timeout(WITHIN, self.ask()).await {
             Ok(Ok(known)) => *self.known.borrow_mut() = known,
             Ok(Err(error)) => {
-                tracing::warn!(message = "the identity server cannot be asked", url = self.url, error);
+                tracing::warn!(
+                    message = "the identity server cannot be asked",
+                    url = self.url,
+                    error
+                );
             }
             Err(_) => {
-                tracing::warn!(message = "the identity server does not answer", url = self.url);
+                tracing::warn!(
+                    message = "the identity server does not answer",
+                    url = self.url
+                );
             }
         }
     }
@@ -142,7 +149,10 @@ impl Authority {
             azp,
             sub,
         } = claims.claims;
-        client_id.or(azp).or(sub).or_else(|| Some("token".to_owned()))
+        client_id
+            .or(azp)
+            .or(sub)
+            .or_else(|| Some("token".to_owned()))
     }
 
     async fn ask(&self) -> Result<Known, String> {
@@ -206,7 +216,9 @@ async fn fetch(url: &str) -> Result<Bytes, String> {
     let host = uri.host().ok_or_else(|| said(&"it names no host"))?;
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let address = (bare, uri.port_u16().unwrap_or(80));
-    let stream = TcpStream::connect(address).await.map_err(|error| said(&error))?;
+    let stream = TcpStream::connect(address)
+        .await
+        .map_err(|error| said(&error))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| said(&error))?;
@@ -220,7 +232,10 @@ async fn fetch(url: &str) -> Result<Bytes, String> {
         .header("connection", "close")
         .body(Empty::<Bytes>::new())
         .map_err(|error| said(&error))?;
-    let answer = sender.send_request(request).await.map_err(|error| said(&error))?;
+    let answer = sender
+        .send_request(request)
+        .await
+        .map_err(|error| said(&error))?;
     if answer.status() != StatusCode::OK {
         return Err(said(&answer.status()));
     }

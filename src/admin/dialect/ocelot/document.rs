@@ -98,7 +98,10 @@ async fn settled(
     let until = Instant::now() + wishes.wait;
     let (epoch, unresolved) = looked_up(core, done, wishes.wait).await;
     if !unresolved.is_empty() {
-        tracing::warn!(message = "names cannot be resolved", names = unresolved.join(", "));
+        tracing::warn!(
+            message = "names cannot be resolved",
+            names = unresolved.join(", ")
+        );
     }
     let left = until.saturating_duration_since(Instant::now());
     let in_force = core.in_force.wait(epoch, left).await;
@@ -131,7 +134,10 @@ fn invalid(text: &str) -> Answer {
 }
 
 fn refused(problem: &Problem) -> Answer {
-    plain(problem.status.as_u16(), format!("Exception: {}\n", problem.error))
+    plain(
+        problem.status.as_u16(),
+        format!("Exception: {}\n", problem.error),
+    )
 }
 
 /// Why a document was not taken, as Ocelot writes it: one line for each fault.
@@ -149,7 +155,10 @@ fn sentences(faults: &Faults) -> String {
             "$" => String::new(),
             path => format!("{path}: "),
         };
-        text.push_str(&format!("FileValidationFailedError: {place}{}\n", fault.what));
+        text.push_str(&format!(
+            "FileValidationFailedError: {place}{}\n",
+            fault.what
+        ));
     }
     text
 }
@@ -222,7 +231,10 @@ impl Post {
             return Err(invalid(&text));
         }
         for warning in &read.report.warnings {
-            tracing::warn!(message = "in the configuration", warning = warning.to_string());
+            tracing::warn!(
+                message = "in the configuration",
+                warning = warning.to_string()
+            );
         }
         let mut entities = Vec::new();
         for upstream in &read.upstreams {
@@ -238,7 +250,9 @@ impl Post {
                 let id = value.get(kind.id_key()).and_then(Value::as_str);
                 let id = id.ok_or_else(|| {
                     let (list, key) = (kind.list(), kind.id_key());
-                    invalid(&format!("Exception: $.Ringway.{list}: each needs its {key}\n"))
+                    invalid(&format!(
+                        "Exception: $.Ringway.{list}: each needs its {key}\n"
+                    ))
                 })?;
                 entities.push((kind, id.to_owned(), value.clone()));
             }
@@ -257,7 +271,8 @@ impl Post {
 
 impl Act for Post {
     fn act(&self, stage: &mut Stage<'_>) -> Result<Done, Refusal> {
-        self.conditions.on_list(Kind::Route, newest(|kind| stage.changed(kind)))?;
+        self.conditions
+            .on_list(Kind::Route, newest(|kind| stage.changed(kind)))?;
         let mut differences = Vec::new();
         let mut stays: HashSet<(Kind, &str)> = HashSet::new();
         for (kind, id, value) in &self.entities {

@@ -18,8 +18,8 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use self::authority::Authority;
-pub use self::signer::SignerError;
 use self::signer::Signer;
+pub use self::signer::SignerError;
 use crate::admin::core::Core;
 use crate::admin::guard::Principal;
 use crate::admin::payload::Payload;

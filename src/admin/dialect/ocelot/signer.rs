@@ -177,7 +177,10 @@ fn of_pkcs12(bytes: &[u8], password: &str) -> Result<KeyPair, String> {
 
 fn of_pem(text: &str) -> Result<KeyPair, String> {
     for (label, is_pkcs8) in [("PRIVATE KEY", true), ("RSA PRIVATE KEY", false)] {
-        let (begin, end) = (format!("-----BEGIN {label}-----"), format!("-----END {label}-----"));
+        let (begin, end) = (
+            format!("-----BEGIN {label}-----"),
+            format!("-----END {label}-----"),
+        );
         let Some((_, rest)) = text.split_once(&begin) else {
             continue;
         };

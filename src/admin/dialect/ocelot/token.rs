@@ -35,11 +35,7 @@ const OTHER_GRANTS: [&str; 7] = [
 const PRAGMA: HeaderName = header::PRAGMA;
 
 /// Gives a token, or says why not (RFC 6749 §5).
-pub(super) fn answer(
-    administration: &Administration,
-    core: &Core,
-    request: &Request,
-) -> Answer {
+pub(super) fn answer(administration: &Administration, core: &Core, request: &Request) -> Answer {
     let (http, value) = match token(administration, request) {
         Ok(value) => (200, value),
         Err(error) => {
