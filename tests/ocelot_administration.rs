@@ -336,3 +336,65 @@ fn what_is_not_in_effect_is_said_once() {
     assert_eq!(said, (1, 1));
     ringway.finish();
 }
+
+#[test]
+fn it_can_be_served_among_the_traffic() {
+    let origin = origin();
+    let mut own = settings();
+    own["admin"]["ocelot"]["on_traffic"] = json!(true);
+    let all = route("/{everything}", "/{everything}", origin.address());
+    let ringway = start(&json!({"Routes": [all], "Ringway": own}));
+    let mut client = OcelotClient::with_token(ringway.address());
+    let shown = body(&client.get());
+    assert_eq!(
+        shown.get("Ringway"),
+        None,
+        "the way here is no route of anybody's"
+    );
+    let discovery = client.send("GET", "/.well-known/openid-configuration", &[], "");
+    let base = format!("http://{}/administration", ringway.address());
+    assert_eq!(
+        body(&discovery)["jwks_uri"],
+        format!("{base}/.well-known/openid-configuration/jwks")
+    );
+    let moved = json!({"Routes": [route("/foo", "/moved", origin.address())]});
+    assert_eq!(client.post(&moved).status(), 200);
+    assert_eq!(get(&ringway, "/foo"), 200);
+    assert_eq!(origin.targets(), ["/moved"]);
+    assert_eq!(
+        client.get().status(),
+        200,
+        "the document cannot take the way away"
+    );
+    // Keys of the admin API do not come in this way, and neither do its other paths.
+    client.token = None;
+    let key = [("X-API-Key", common::admin::KEY)];
+    assert_eq!(client.send("GET", "/configuration", &key, "").status(), 401);
+    for path in ["/routes", "/administrationx", "/administration/../routes"] {
+        assert_eq!(get(&ringway, path), 404, "{path}");
+    }
+    drop(client);
+    ringway.finish();
+}
+
+#[test]
+fn each_client_among_the_traffic_has_guesses_of_its_own() {
+    let mut own = settings();
+    own["admin"]["ocelot"]["on_traffic"] = json!(true);
+    own["forwarded"] = json!({"trusted": ["127.0.0.0/8"]});
+    let ringway = start(&json!({"Routes": [], "Ringway": own}));
+    let mut client = OcelotClient::connect(ringway.address());
+    let mut from = |address: &str, form: &str| {
+        let kind = ("Content-Type", "application/x-www-form-urlencoded");
+        let fields = [kind, ("X-Forwarded-For", address), ("X-Real-IP", address)];
+        client
+            .send("POST", "/connect/token", &fields, form)
+            .status()
+    };
+    let good = common::ocelot::form(common::ocelot::SECRET);
+    let bad = common::ocelot::form("guess");
+    assert!((0..200).any(|_| from("192.0.2.1", &bad) == 429));
+    assert_eq!(from("192.0.2.2", &good), 200);
+    drop(client);
+    ringway.finish();
+}

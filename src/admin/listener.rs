@@ -70,6 +70,7 @@ pub(super) fn within(core: &Core) -> Duration {
 }
 
 async fn serve(core: &Rc<Core>, request: hyper::Request<Incoming>, from: SocketAddr) -> Answer {
+    let from = dialect::client(core, &request).unwrap_or(from);
     dialect::prepare(core, &request).await;
     let path = request.uri().path().to_owned();
     let shows_token = request.headers().contains_key(AUTHORIZATION);

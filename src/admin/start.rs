@@ -106,14 +106,19 @@ pub fn prepare(path: Option<&Path>, mut config: Config) -> Result<Prepared, Admi
         epoch,
     } = Store::open(path, &config)?;
     dialect::seed(&mut entities, &config.admin)?;
-    let table = Table::empty().change(&changes(&entities)?)?;
+    let listener = bind(&mut config)?;
+    let ocelot = Administration::of(&config.admin)?;
+    let mut all = changes(&entities)?;
+    if let Some(ocelot) = &ocelot {
+        all.extend(ocelot.changes(&config.admin));
+    }
+    let table = Table::empty().change(&all)?;
     let first = Arc::new(Snapshot {
         epoch: epoch.max(1),
         table,
         settings: Settings::of(&config),
     });
     let guard = Guard::of(&config.admin)?;
-    let ocelot = Administration::of(&config.admin)?;
     let audit = match &config.admin.audit_log {
         Some(path) if config.admin.enabled => {
             let failed = |source| AdminError::AuditLog {
@@ -124,7 +129,6 @@ pub fn prepare(path: Option<&Path>, mut config: Config) -> Result<Prepared, Admi
         }
         _ => None,
     };
-    let listener = bind(&mut config)?;
     // The entities have them.
     config.routes = Vec::new();
     config.upstreams = Vec::new();

@@ -9,6 +9,7 @@ pub(super) use self::generic::{Access, Fault, Sessions};
 pub(super) use self::ocelot::Administration;
 pub(super) use self::write::settle;
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use hyper::Method;
@@ -46,6 +47,11 @@ pub(super) async fn stream(core: &Rc<Core>, request: &Request, body: Incoming) -
 fn ocelot_at(core: &Core, path: &str) -> Option<Rc<Administration>> {
     let administration = core.ocelot.as_ref()?;
     administration.is_mine(path).then(|| administration.clone())
+}
+
+/// The client of a request, where a proxy core has passed it on.
+pub(super) fn client<B>(core: &Core, request: &hyper::Request<B>) -> Option<SocketAddr> {
+    core.ocelot.as_ref()?.client(request.headers())
 }
 
 /// Whether a path is for everybody.

@@ -30,6 +30,9 @@ pub struct OcelotAdmin {
     /// Whether the identity server must be asked over TLS. There is no TLS on this way yet, so a
     /// server can be asked only where this is false.
     pub require_https_metadata: bool,
+    /// Whether it is served on the listeners of clients too. There only tokens count, no keys of the
+    /// admin API.
+    pub on_traffic: bool,
     /// The URL that the discovery document names, without `path`; made of the request if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2_048))]
@@ -44,6 +47,7 @@ impl Default for OcelotAdmin {
             authority: None,
             audience: None,
             require_https_metadata: true,
+            on_traffic: false,
             base_url: None,
         }
     }

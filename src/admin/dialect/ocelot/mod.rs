@@ -9,7 +9,9 @@ mod document;
 mod form;
 mod signer;
 mod token;
+mod traffic;
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use hyper::header::{self, AUTHORIZATION, HeaderMap};
@@ -20,6 +22,7 @@ use thiserror::Error;
 use self::authority::Authority;
 use self::signer::Signer;
 pub use self::signer::SignerError;
+use self::traffic::Traffic;
 use crate::admin::core::Core;
 use crate::admin::guard::Principal;
 use crate::admin::payload::Payload;
@@ -27,6 +30,7 @@ use crate::admin::problem::Problem;
 use crate::admin::request::{self, Answer, Request};
 use crate::model::config::{Admin, Role};
 use crate::model::secret::SecretError;
+use crate::table::Change;
 
 /// What is served under the path.
 const TOKEN: &str = "/connect/token";
@@ -42,6 +46,7 @@ pub(in crate::admin) struct Administration {
     /// The hash of the secret, and what signs tokens for it.
     internal: Option<([u8; 32], Signer)>,
     authority: Option<Authority>,
+    traffic: Option<Traffic>,
 }
 
 /// Why the administration cannot be served.
@@ -76,7 +81,32 @@ impl Administration {
             base_url: declared.base_url.clone(),
             internal,
             authority: Authority::of(declared),
+            traffic: declared.on_traffic.then(Traffic::new),
         })))
+    }
+
+    /// What brings requests on the listeners of clients here, if they may come.
+    pub(in crate::admin) fn changes(&self, admin: &Admin) -> Vec<Change> {
+        let traffic = self.traffic.as_ref();
+        traffic.map_or_else(Vec::new, |traffic| traffic.changes(&self.path, admin))
+    }
+
+    /// The client of a request that a proxy core has passed on.
+    pub(in crate::admin) fn client(&self, fields: &HeaderMap) -> Option<SocketAddr> {
+        self.traffic.as_ref()?.client(fields)
+    }
+
+    /// The host that a client has asked for.
+    fn asked_host<'r>(&self, fields: &'r HeaderMap) -> &'r str {
+        let traffic = self.traffic.as_ref();
+        let passed_on = traffic.is_some_and(|traffic| traffic.is_marked(fields));
+        let name = if passed_on {
+            "x-forwarded-host"
+        } else {
+            "host"
+        };
+        let host = fields.get(name).and_then(|host| host.to_str().ok());
+        host.unwrap_or("localhost")
     }
 
     /// What of a path stands below that of the administration.

@@ -1,7 +1,7 @@
 //! Token: a client shows the secret and gets a token; and what others need to check that token.
 
 use base64::Engine as _;
-use hyper::header::{self, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName};
+use hyper::header::{self, AUTHORIZATION, CONTENT_TYPE, HeaderName};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -120,9 +120,9 @@ fn basic(request: &Request) -> Option<(String, String)> {
 
 /// What the server of tokens is like (OpenID Connect Discovery 1.0 §3).
 pub(super) fn discovery(administration: &Administration, request: &Request) -> Answer {
-    let host = request.fields.get(HOST).and_then(|host| host.to_str().ok());
+    let host = administration.asked_host(&request.fields);
     let base = administration.base_url.clone();
-    let base = base.unwrap_or_else(|| format!("http://{}", host.unwrap_or("localhost")));
+    let base = base.unwrap_or_else(|| format!("http://{host}"));
     let base = format!("{}{}", base.trim_end_matches('/'), administration.path);
     let value = json!({
         "issuer": ISSUER,
