@@ -183,7 +183,8 @@ fn a_refused_document_changes_nothing_and_says_everything() {
         "RateLimitOptions.Limit is negative or zero for the route /d",
         "RateLimitOptions.Period does not contain integer then ms (millisecond), s (second), m \
          (minute), h (hour), d (day) e.g. 1m for 1 minute period",
-        "AuthenticationProviderKey:'Nobody',AllowedScopes:[] is unsupported authentication provider",
+        "AuthenticationProviderKey:'Nobody',AllowedScopes:[] is unsupported authentication \
+         provider",
         "'DownstreamHttpVersion' is not in the correct format.",
         "Routes for aggregateRoute /all either do not exist or do not have correct ServiceName \
          property",

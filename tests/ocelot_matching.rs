@@ -1,5 +1,5 @@
-//! Promise: a document routes as Ocelot does. The reference here is its own way, a regular expression
-//! for each template and then the rule of host, priority and file order, in plain code.
+//! Promise: a document routes as Ocelot does. The reference here is its own way, a regular
+//! expression for each template and then the rule of host, priority and file order, in plain code.
 
 use proptest::prelude::*;
 use regex::Regex;

@@ -1,5 +1,5 @@
-//! Promise: what an ocelot.json says about servers, limits, addresses, time and fields is what happens
-//! to requests, with the statuses, fields and texts of Ocelot.
+//! Promise: what an ocelot.json says about servers, limits, addresses, time and fields is what
+//! happens to requests, with the statuses, fields and texts of Ocelot.
 
 mod common;
 
@@ -233,7 +233,7 @@ fn what_cannot_be_served_as_it_is_said_is_not_served() {
     let ringway = start(&json!({
         "Routes": [
             with(route("/tls", "/", server), json!({"DownstreamScheme": "https"})),
-            with(route("/claims", "/", server), json!({"RouteClaimsRequirement": {"Role": "Admin"}})),
+            with(route("/claims", "/", server), json!({"RouteClaimsRequirement": {"Role": "A"}})),
             with(route("/found", "/", server), json!({"ServiceName": "orders"})),
         ],
         "GlobalConfiguration": {"ServiceDiscoveryProvider": {"Host": "localhost", "Port": 8500}},

@@ -1,5 +1,5 @@
-//! Promise: tokens of the administration are given, signed and refused as IdentityServer does it, and
-//! those of a shared certificate or of another identity server count too.
+//! Promise: tokens of the administration are given, signed and refused as IdentityServer does it,
+//! and those of a shared certificate or of another identity server count too.
 
 mod common;
 

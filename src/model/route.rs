@@ -45,8 +45,8 @@ pub struct Route {
     /// A regular expression that must match the whole path (linear time, limited size).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_regex: Option<String>,
-    /// Whether the letters A to Z match in either case in the path. A `path_regex` says that itself,
-    /// with `(?i)`.
+    /// Whether the letters A to Z match in either case in the path. A `path_regex` says that
+    /// itself, with `(?i)`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ignore_case: bool,
     /// Only these methods; none means all.
@@ -76,10 +76,14 @@ pub struct Route {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub rewrite_replacement: String,
     /// The path to forward, with the captures of `path_template` (or the named groups of
-    /// `path_regex`) in braces: `/v2/{id}`. `{query.NAME}` is the value of a query parameter, without
-    /// its slashes.
+    /// `path_regex`) in braces: `/v2/{id}`. `{query.NAME}` is the value of a query parameter,
+    /// without its slashes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rewrite_template: Option<String>,
+    /// Whether a path made by `rewrite_template` loses the slashes at its end where the path of the
+    /// request ends without one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rewrite_trims_slash: bool,
     /// How long opening a connection to a server may take.
     #[serde(default = "defaults::connect_timeout_ms")]
     #[schemars(range(min = 1, max = defaults::MS_MAX))]
@@ -186,6 +190,7 @@ impl Default for Route {
             rewrite_pattern: None,
             rewrite_replacement: String::new(),
             rewrite_template: None,
+            rewrite_trims_slash: false,
             connect_timeout_ms: defaults::connect_timeout_ms(),
             send_timeout_ms: defaults::send_timeout_ms(),
             read_timeout_ms: defaults::read_timeout_ms(),

@@ -51,7 +51,7 @@ pub use maglev::Maglev;
 pub use order::{AGE_MAX, Criterion, Order, PATH_BYTES_MAX, SEGMENTS_MAX};
 pub use pattern::{HostPattern, PathKind, PathPattern};
 pub use retry::Retries;
-pub use rewrite::{Pieces, PrefixRewrite, Rewrite};
+pub use rewrite::{Pieces, PrefixRewrite, Rewrite, Template};
 pub use route::{Route, default_id};
 pub use spread::{Key, Queue, Spread, Sticky};
 pub use upstream::{Endpoint, PoolLimits, Server, Upstream, UpstreamId};

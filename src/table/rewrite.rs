@@ -17,7 +17,7 @@ pub enum Rewrite {
     /// A start of the path is replaced.
     Prefix(Box<PrefixRewrite>),
     /// The path is made anew of text and captures.
-    Template(Pieces),
+    Template(Template),
 }
 
 /// A start of the path, and what takes its place.
@@ -27,6 +27,15 @@ pub struct PrefixRewrite {
     pub pattern: Box<[u8]>,
     /// What the pattern is replaced by.
     pub replacement: Box<[u8]>,
+}
+
+/// A path that is made anew.
+#[derive(Clone, Debug)]
+pub struct Template {
+    /// What it is made of.
+    pub pieces: Pieces,
+    /// Whether it ends in a slash only where the path of the request does.
+    pub trims_slash: bool,
 }
 
 /// Text with places that a request fills in.
@@ -73,8 +82,8 @@ impl Rewrite {
         match self {
             Self::Keep => into.extend_from_slice(path),
             Self::Prefix(prefix) => prefix.apply(path, into),
-            Self::Template(pieces) => {
-                pieces.fill(
+            Self::Template(template) => {
+                template.pieces.fill(
                     &Filling {
                         path,
                         captures,
@@ -83,6 +92,11 @@ impl Rewrite {
                     },
                     into,
                 );
+                if template.trims_slash && !path.ends_with(b"/") {
+                    while into.len() > start && into.ends_with(b"/") {
+                        into.pop();
+                    }
+                }
             }
         }
         if into.get(start) != Some(&b'/') {
@@ -109,7 +123,10 @@ impl Rewrite {
             (_, Some(template)) => {
                 let pieces = Pieces::parse(template, captures, Places::Captures);
                 let pieces = pieces.map_err(|fault| rewrite_error(id, template, fault))?;
-                Ok(Self::Template(pieces))
+                Ok(Self::Template(Template {
+                    pieces,
+                    trims_slash: route.rewrite_trims_slash,
+                }))
             }
             (Some(pattern), None) => Ok(Self::Prefix(Box::new(PrefixRewrite {
                 pattern: no_control(pattern)?,
@@ -298,9 +315,28 @@ mod tests {
     }
 
     #[test]
+    fn a_slash_at_the_end_can_be_that_of_the_request() {
+        for (text, path, expected) in [
+            ("/a/", "/x", "/a"),
+            ("/a/", "/x/", "/a/"),
+            ("/", "/x", "/"),
+            ("/a", "/x/", "/a"),
+        ] {
+            let rewrite = Rewrite::Template(Template {
+                pieces: Pieces::parse(text, &[], Places::Captures).unwrap(),
+                trims_slash: true,
+            });
+            assert_eq!(applied(&rewrite, path), format!("before {expected}"));
+        }
+    }
+
+    #[test]
     fn a_value_of_the_query_stays_within_its_segment() {
         let pieces = Pieces::parse("/a/{query.v}/z", &[], Places::Captures).unwrap();
-        let rewrite = Rewrite::Template(pieces);
+        let rewrite = Rewrite::Template(Template {
+            pieces,
+            trims_slash: false,
+        });
         for (query, expected) in [
             ("v=5", "/a/5/z"),
             ("x=1&v=a.b", "/a/a.b/z"),

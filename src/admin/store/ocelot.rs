@@ -1,5 +1,5 @@
-//! An `ocelot.json` as the store: the FileConfiguration with what is in force, and what Ocelot has no
-//! word for under its member `Ringway`.
+//! An `ocelot.json` as the store: the FileConfiguration with what is in force, and what Ocelot has
+//! no word for under its member `Ringway`.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -15,7 +15,8 @@ pub struct OcelotAdmin {
     #[schemars(extend("x-expect" = "a path such as /administration"))]
     pub path: String,
     /// The secret of the client `admin`, for which `POST <path>/connect/token` gives tokens. They
-    /// are signed with the certificate that OCELOT_CERTIFICATE names, or with a key of this process.
+    /// are signed with the certificate that OCELOT_CERTIFICATE names, or with a key of this
+    /// process.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<Secret>,
     /// An identity server whose tokens are taken too: the URL below which its
@@ -30,8 +31,8 @@ pub struct OcelotAdmin {
     /// Whether the identity server must be asked over TLS. There is no TLS on this way yet, so a
     /// server can be asked only where this is false.
     pub require_https_metadata: bool,
-    /// Whether it is served on the listeners of clients too. There only tokens count, no keys of the
-    /// admin API.
+    /// Whether it is served on the listeners of clients too. There only tokens count, no keys of
+    /// the admin API.
     pub on_traffic: bool,
     /// The URL that the discovery document names, without `path`; made of the request if not given.
     #[serde(skip_serializing_if = "Option::is_none")]

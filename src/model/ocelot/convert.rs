@@ -1,9 +1,10 @@
 //! Convert: the routes of a FileConfiguration as native routes and upstreams.
 //!
 //! Each route gets an upstream of its own, so that breakers and pools are as apart as they are in
-//! Ocelot. Its id is made of what it matches, so it stays the same when others come and go, and what
-//! a core knows of it stays too. The order of Ocelot (a route with a host, then priority, then the
-//! place in the file) is said with ranks, all below 0: routes of other dialects come before them.
+//! Ocelot. Its id is made of what it matches, so it stays the same when others come and go, and
+//! what a core knows of it stays too. The order of Ocelot (a route with a host, then priority, then
+//! the place in the file) is said with ranks, all below 0: routes of other dialects come before
+//! them.
 //! What would be wrong to serve as if nothing had been said (TLS to servers, claims, discovery) is
 //! answered with an error; everything else that native has no word for is a warning.
 
@@ -13,7 +14,8 @@ use super::file::{FileConfiguration, FileRoute, HostAndPort};
 use super::options::{Balance, Options};
 use super::security;
 use super::template::{Template, translate};
-use super::transform;
+use super::unsaid::kept;
+use super::{transform, unsaid};
 use crate::model::balance::LoadBalancer;
 use crate::model::defaults::MS_MAX;
 use crate::model::faults::{Report, at_index, at_key};
@@ -80,11 +82,6 @@ pub(super) fn convert(file: &FileConfiguration, report: &mut Report) -> Converte
     converted
 }
 
-/// Says that something is kept, and why it has no effect.
-pub(super) fn kept(place: impl Into<String>, why: &str, report: &mut Report) {
-    report.warn(place, format!("kept, but not in effect: {why}"), "");
-}
-
 /// The rank of each route: the first one to be taken has -1.
 fn ranks(routes: &[FileRoute]) -> Vec<i32> {
     let mut order: Vec<(usize, &FileRoute)> = routes.iter().enumerate().collect();
@@ -130,7 +127,7 @@ impl One<'_, '_> {
             methods: methods(&file.upstream_http_method),
             ..Route::default()
         };
-        let template = Template::read(&file.upstream_path_template);
+        let template = Template::read_upstream(&file.upstream_path_template);
         let downstream = Template::read(&file.downstream_path_template);
         let translated = translate(&template, &downstream, file.route_is_case_sensitive);
         for what in &translated.unsaid {
@@ -143,7 +140,7 @@ impl One<'_, '_> {
             route.ignore_case = false;
         }
         self.headers(&mut route);
-        self.kept();
+        unsaid::say(&self.options, self.place, self.report);
         let security = at_key(self.place, "SecurityOptions");
         route.ip = security::rules(self.options.security(), &security, self.report);
         route.rate_limit = self.options.rate_limit();
@@ -284,89 +281,12 @@ impl One<'_, '_> {
         }];
         transform::give(route, &self.options, self.place, self.report);
     }
-
-    /// Says what is not in effect.
-    fn kept(&mut self) {
-        const CLAIMS: &str = "nobody has proved any claim";
-        let file = self.options.route;
-        let text = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
-        let version = file.downstream_http_version.as_ref().or(self
-            .options
-            .global
-            .downstream_http_version
-            .as_ref());
-        let is_other =
-            version.is_some_and(|version| !matches!(version.as_str(), "" | "1.1" | "1,1"));
-        for (is_set, member, why) in [
-            (
-                !file.add_claims_to_request.is_empty(),
-                "AddClaimsToRequest",
-                CLAIMS,
-            ),
-            (
-                !file.add_headers_to_request.is_empty(),
-                "AddHeadersToRequest",
-                CLAIMS,
-            ),
-            (
-                !file.add_queries_to_request.is_empty(),
-                "AddQueriesToRequest",
-                CLAIMS,
-            ),
-            (
-                !file.change_downstream_path_template.is_empty(),
-                "ChangeDownstreamPathTemplate",
-                CLAIMS,
-            ),
-            (
-                text(&file.downstream_http_method),
-                "DownstreamHttpMethod",
-                "a request keeps its method",
-            ),
-            (
-                is_other,
-                "DownstreamHttpVersion",
-                "servers are spoken to with HTTP/1.1",
-            ),
-            (
-                !file.delegating_handlers.is_empty(),
-                "DelegatingHandlers",
-                "they are code of the gateway that Ringway takes the place of",
-            ),
-            (
-                file.dangerous_accept_any_server_certificate_validator,
-                "DangerousAcceptAnyServerCertificateValidator",
-                "there is no TLS to servers yet",
-            ),
-            (
-                text(&file.request_id_key),
-                "RequestIdKey",
-                "the field passes on, but none is made",
-            ),
-            (
-                self.options.caches(),
-                "CacheOptions",
-                "answers are not kept yet",
-            ),
-        ] {
-            if is_set {
-                kept(self.at(member), why, self.report);
-            }
-        }
-        for name in self.options.handler() {
-            let place = at_key(&self.at("HttpHandlerOptions"), name);
-            kept(
-                place,
-                "connections to servers have no such option",
-                self.report,
-            );
-        }
-    }
 }
 
 /// An answer of our own is not forwarded, so nothing is rewritten.
 fn forget_forwarding(route: &mut Route) {
     route.rewrite_template = None;
+    route.rewrite_trims_slash = false;
     route.request_query = None;
     for also in &mut route.also {
         also.rewrite_template = None;

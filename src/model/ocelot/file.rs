@@ -1,6 +1,6 @@
-//! The typed FileConfiguration: the fields of `Ocelot.Configuration.File`, release 25, with the older
-//! names that it still takes. A field that is not there says nothing: global options and defaults
-//! come later.
+//! The typed FileConfiguration: the fields of `Ocelot.Configuration.File`, release 25, with the
+//! older names that it still takes. A field that is not there says nothing: global options and
+//! defaults come later.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! The members of a FileConfiguration: their names, and what each holds.
 //!
 //! Names are matched whatever their case, as Ocelot does; a value that is written as a text
-//! (`"Port": "80"`) is taken for what it says. From these tables come the typed form, the PascalCase
-//! of the file and the camelCase of the administration API.
+//! (`"Port": "80"`) is taken for what it says. From these tables come the typed form, the
+//! PascalCase of the file and the camelCase of the administration API.
 
 use serde_json::{Map, Number, Value};
 

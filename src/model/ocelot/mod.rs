@@ -1,7 +1,7 @@
 //! Ocelot: a FileConfiguration (`ocelot.json`) as a native document.
 //!
-//! The document stays what it is; what it means natively is a pure function of it. `members` has the
-//! names of everything, `file` the typed form, `check` what Ocelot refuses in Ocelot's words,
+//! The document stays what it is; what it means natively is a pure function of it. `members` has
+//! the names of everything, `file` the typed form, `check` what Ocelot refuses in Ocelot's words,
 //! `convert` (with `template`, `options`, `security` and `transform`) the native routes and
 //! upstreams. What Ocelot has no word for stands under the member `Ringway`: the settings of this
 //! process, and routes and upstreams that were made natively.
@@ -17,6 +17,7 @@ mod relaxed;
 mod security;
 mod template;
 mod transform;
+mod unsaid;
 
 use std::collections::HashSet;
 

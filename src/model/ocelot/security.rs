@@ -36,7 +36,7 @@ fn list(texts: &[String], place: &str, report: &mut Report) -> Vec<IpNet> {
             None => report.fault(
                 at_index(place, index),
                 format!("{} is neither an address nor a range of them", quoted(text)),
-                "write one such as 10.0.0.1, 10.0.0.0/24, 10.0.0.0/255.255.255.0 or 10.0.0.1-10.0.0.9",
+                "write one such as 10.0.0.1, 10.0.0.0/24 or 10.0.0.1-10.0.0.9",
             ),
         }
     }

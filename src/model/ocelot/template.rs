@@ -30,7 +30,6 @@ pub(super) struct Template {
 #[derive(Clone, Debug)]
 struct Matcher {
     written: Written,
-    ends: Ends,
     /// The placeholder that is empty here.
     empty: Option<String>,
 }
@@ -40,14 +39,6 @@ enum Written {
     Path(String),
     Regex(String),
     Template(String),
-}
-
-/// Whether the paths that a matcher takes end in a slash.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Ends {
-    Open,
-    Slash,
-    Unknown,
 }
 
 /// What a pair of templates is in native words.
@@ -63,20 +54,29 @@ pub(super) struct Translated {
 // === impl Template ===
 
 impl Template {
+    /// Reads a downstream template.
     pub(super) fn read(template: &str) -> Self {
         let (path, query) = match template.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (template, None),
         };
-        let mut path = path.to_owned();
-        if query.is_some() && !path.ends_with(['/', '}']) {
-            // `/path?a=…` is `/path/?a=…` too.
-            path.push('/');
-        }
         Self {
-            path: pieces(&path),
+            path: pieces(path),
             query: query.map(pieces),
         }
+    }
+
+    /// Reads an upstream template.
+    pub(super) fn read_upstream(template: &str) -> Self {
+        let mut read = Self::read(template);
+        if read.query.is_some()
+            && let Some(Piece::Text(text)) = read.path.last_mut()
+            && !text.ends_with('/')
+        {
+            // `/path?a=…` is `/path/?a=…` too.
+            text.push('/');
+        }
+        read
     }
 
     /// The names of the placeholders, in their order.
@@ -176,10 +176,8 @@ pub(super) fn translate(
         .filter_map(Piece::name)
         .collect();
     let uses_path = names.iter().any(|(name, _)| used.contains(name));
-    let ends_in_slash =
-        matches!(downstream.path.last(), Some(Piece::Text(text)) if text.ends_with('/'));
     let keeps = is_case_sensitive && same_path(&upstream.path, &downstream.path);
-    let paths = matchers(upstream, uses_path, ends_in_slash)
+    let paths = matchers(upstream, uses_path)
         .into_iter()
         .map(|matcher| {
             let mut path = matcher.written.also(is_case_sensitive);
@@ -204,47 +202,41 @@ fn same_path(one: &[Piece], other: &[Piece]) -> bool {
     one == other && !matches!(one.last(), Some(Piece::Text(text)) if text.ends_with('/'))
 }
 
-/// All ways in which a template matches. With `whole` every one has all captures; with
-/// `split_ends` each knows whether its paths end in a slash.
-fn matchers(template: &Template, whole: bool, split_ends: bool) -> Vec<Matcher> {
+/// All ways in which a template matches; with `whole` every one has all captures.
+fn matchers(template: &Template, whole: bool) -> Vec<Matcher> {
     let segments = template.segments();
-    let is_plain = segments
-        .iter()
-        .all(|segment| matches!(segment.as_slice(), [] | [_]));
     let Some((last, before)) = segments.split_last() else {
         return Vec::new();
     };
+    let is_plain = segments
+        .iter()
+        .all(|segment| matches!(segment.as_slice(), [] | [_]));
     let ends_open = matches!(last.as_slice(), [Piece::Place(_)]);
-    let needs_regex = !is_plain || (ends_open && !before.is_empty() && (whole || split_ends));
-    if needs_regex {
-        return regexes(&segments, split_ends);
+    if !is_plain || (ends_open && !before.is_empty() && whole) {
+        return regexes(last, before);
     }
     let base: String = native(before);
-    let one = |text: String, ends, empty| Matcher {
+    let one = |text: String, empty| Matcher {
         written: if text.contains('{') {
             Written::Template(text)
         } else {
             Written::Path(text)
         },
-        ends,
         empty,
     };
     match last.as_slice() {
-        [] if before.is_empty() => vec![one("/".to_owned(), Ends::Slash, None)],
-        [] => vec![
-            one(base.clone(), Ends::Open, None),
-            one(format!("{base}/"), Ends::Slash, None),
-        ],
+        [] if before.is_empty() => vec![one("/".to_owned(), None)],
+        [] => vec![one(base.clone(), None), one(format!("{base}/"), None)],
         [Piece::Place(name)] => {
             let rest = capture(places(before));
-            let all = one(format!("{base}/{{{rest}*}}"), Ends::Unknown, None);
+            let all = one(format!("{base}/{{{rest}*}}"), None);
             if before.is_empty() {
                 vec![all]
             } else {
-                vec![one(base, Ends::Open, Some(name.clone())), all]
+                vec![one(base, Some(name.clone())), all]
             }
         }
-        _ => vec![one(native(&segments), Ends::Open, None)],
+        _ => vec![one(native(&segments), None)],
     }
 }
 
@@ -271,10 +263,7 @@ fn native(segments: &[Vec<Piece>]) -> String {
 }
 
 /// The same as regular expressions.
-fn regexes(segments: &[Vec<Piece>], split_ends: bool) -> Vec<Matcher> {
-    let Some((last, before)) = segments.split_last() else {
-        return Vec::new();
-    };
+fn regexes(last: &[Piece], before: &[Vec<Piece>]) -> Vec<Matcher> {
     let mut index = 0;
     let mut text = String::new();
     for segment in before {
@@ -283,33 +272,22 @@ fn regexes(segments: &[Vec<Piece>], split_ends: bool) -> Vec<Matcher> {
             .iter()
             .for_each(|piece| text.push_str(&expression(piece, "[^/]+", &mut index)));
     }
-    let one = |text: String, ends| Matcher {
+    let one = |text: String| Matcher {
         written: Written::Regex(text),
-        ends,
         empty: None,
     };
-    let rest = capture(index);
-    match last.as_slice() {
-        [] => vec![
-            one(text.clone(), Ends::Open),
-            one(format!("{text}/"), Ends::Slash),
-        ],
-        [Piece::Place(_)] if split_ends => vec![
-            one(format!("{text}(?:/(?P<{rest}>.*[^/]))?"), Ends::Open),
-            one(format!("{text}/(?P<{rest}>(?:.*/)?)"), Ends::Slash),
-        ],
-        [Piece::Place(_)] => vec![one(format!("{text}(?:/(?P<{rest}>.*))?"), Ends::Unknown)],
+    match last {
+        [] => vec![one(text.clone()), one(format!("{text}/"))],
+        [Piece::Place(_)] => {
+            let rest = capture(index);
+            vec![one(format!("{text}(?:/(?P<{rest}>.*))?"))]
+        }
         pieces => {
             text.push('/');
-            let mut mine = String::new();
             for piece in pieces {
-                mine.push_str(&expression(piece, ".*", &mut index));
+                text.push_str(&expression(piece, ".*", &mut index));
             }
-            let ends = match pieces.last() {
-                Some(Piece::Text(_)) => Ends::Open,
-                _ => Ends::Unknown,
-            };
-            vec![one(format!("{text}{mine}"), ends)]
+            vec![one(text)]
         }
     }
 }
@@ -352,9 +330,6 @@ fn rewritten(
             Piece::Place(name) if matcher.empty.as_deref() == Some(name) => {}
             Piece::Place(name) => text.push_str(&place(name, upstream, unsaid)),
         }
-    }
-    if matcher.ends == Ends::Open {
-        text.truncate(text.trim_end_matches('/').len());
     }
     // An empty placeholder may leave two slashes together, which no path has.
     while text.contains("//") {
@@ -520,6 +495,7 @@ impl Translated {
             route.path = first.path;
             route.path_template = first.path_template;
             route.path_regex = first.path_regex;
+            route.rewrite_trims_slash = first.rewrite_template.is_some();
             route.rewrite_template = first.rewrite_template;
         }
         route.also = paths
@@ -539,7 +515,11 @@ mod tests {
 
     /// Each path, with what it becomes.
     fn said(upstream: &str, downstream: &str) -> Vec<String> {
-        let translated = translate(&Template::read(upstream), &Template::read(downstream), true);
+        let translated = translate(
+            &Template::read_upstream(upstream),
+            &Template::read(downstream),
+            true,
+        );
         let show = |also: &Also| {
             let path = [&also.path, &also.path_template, &also.path_regex];
             let path = path
@@ -560,12 +540,12 @@ mod tests {
             ("/{all}", "/{all}", vec!["/{p0*} -> as it is"]),
             ("/{all}", "/api/{all}", vec!["/{p0*} -> /api/{p0}"]),
             ("/", "/home/", vec!["/ -> /home/"]),
-            ("/a/b", "/c/", vec!["/a/b -> /c"]),
-            ("/a/", "/c/", vec!["/a -> /c", "/a/ -> /c/"]),
+            ("/a/b", "/c/", vec!["/a/b -> /c/"]),
+            ("/a/", "/c/", vec!["/a -> /c/", "/a/ -> /c/"]),
             (
                 "/a/{id}",
                 "/c/{id}",
-                vec!["/a -> /c", "/a/{p0*} -> /c/{p0}"],
+                vec!["/a -> /c/", "/a/{p0*} -> /c/{p0}"],
             ),
             (
                 "/a/{x}/{y}",
@@ -574,14 +554,6 @@ mod tests {
             ),
             ("/a/{x}/b", "/{x}", vec!["/a/{p0}/b -> /{p0}"]),
             ("/a-{x}/b", "/{x}", vec!["/a\\-(?P<p0>[^/]+)/b -> /{p0}"]),
-            (
-                "/a/{x}",
-                "/c/{x}/",
-                vec![
-                    "/a(?:/(?P<p0>.*[^/]))? -> /c/{p0}",
-                    "/a/(?P<p0>(?:.*/)?) -> /c/{p0}/",
-                ],
-            ),
             ("/a/{x}", "/c?id={x}", vec!["/a(?:/(?P<p0>.*))? -> /c"]),
             (
                 "/a?id={x}",
@@ -600,7 +572,7 @@ mod tests {
 
     #[test]
     fn queries_are_asked_for_and_changed() {
-        let upstream = Template::read("/a/{x}/?unit={u}&kind=new");
+        let upstream = Template::read_upstream("/a/{x}/?unit={u}&kind=new");
         let downstream = Template::read("/b?x={x}&unit={u}&fixed=1");
         let translated = translate(&upstream, &downstream, true);
         let names: Vec<&str> = translated

@@ -1,8 +1,9 @@
 //! Header transforms: fields set on a request or a response. A transform with a comma in it
 //! replaces text within a field, for which there is no native word.
 
-use super::convert::{authority, kept};
+use super::convert::authority;
 use super::options::Options;
+use super::unsaid::kept;
 use crate::model::faults::{Report, at_key};
 use crate::model::policy::{Edits, NamedValue};
 use crate::model::route::Route;

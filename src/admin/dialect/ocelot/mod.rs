@@ -1,8 +1,9 @@
 //! Ocelot: seed 000, the administration of Ocelot at a path of its own: tokens, the whole
 //! configuration as one document, and the regions of the output cache.
 //!
-//! Reading order: `form` and `token` (how a client comes to a token), `signer` and `authority` (whose
-//! tokens count), `document` (the configuration as Ocelot has it, read and replaced).
+//! Reading order: `form` and `token` (how a client comes to a token), `signer` and `authority`
+//! (whose tokens count), `document` (the configuration as Ocelot has it, read and replaced),
+//! `traffic` (the same among the requests of clients).
 
 mod authority;
 mod document;

@@ -1,5 +1,5 @@
-//! Traffic: the administration on the listeners of clients too, by a route of the table that leads to
-//! the admin listener. No API shows it, and none can take it away.
+//! Traffic: the administration on the listeners of clients too, by a route of the table that leads
+//! to the admin listener. No API shows it, and none can take it away.
 //!
 //! The route shows a mark that only this process knows; for a request that has it the client is who
 //! the proxy core says. Keys of the admin API do not pass this way: here only tokens count.
