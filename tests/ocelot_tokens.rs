@@ -3,8 +3,9 @@
 
 mod common;
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::rand::SystemRandom;
@@ -352,6 +353,65 @@ fn the_audience_can_be_asked_for() {
     );
     assert_eq!(status(&ringway, identity.token(&json!({"aud": null}))), 401);
     ringway.finish();
+}
+
+/// OpenSSL's own server, with the certificate of `directory` and the files of `content`.
+fn tls_server(directory: &Path, content: &Path) -> (Child, u16) {
+    let path = |name: &str| directory.join(name).to_str().unwrap().to_owned();
+    let mut child = Command::new("openssl")
+        .args(["s_server", "-HTTP", "-accept", "0"])
+        .args(["-cert", &path("c.pem"), "-key", &path("k.pem")])
+        .current_dir(content)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("openssl");
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let accepts = lines.find_map(|line| line.unwrap().strip_prefix("ACCEPT ").map(str::to_owned));
+    let address = accepts.expect("where it listens");
+    let port = address.rsplit(':').next().unwrap().parse().unwrap();
+    std::thread::spawn(move || lines.for_each(drop));
+    (child, port)
+}
+
+#[test]
+fn an_identity_server_is_asked_over_tls() {
+    let directory = new_directory();
+    certificate(&directory, "x");
+    let identity = Identity::start();
+    let content = new_directory();
+    std::fs::create_dir_all(content.join(".well-known")).unwrap();
+    let (mut server, port) = tls_server(&directory, &content);
+    // What the server sends is the file with its head.
+    let write = |name: &str, value: Value| {
+        let head = "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n";
+        std::fs::write(content.join(name), format!("{head}{value}")).unwrap();
+    };
+    let discovery = json!({"issuer": "http://issuer",
+                           "jwks_uri": format!("https://localhost:{port}/keys")});
+    write(".well-known/openid-configuration", discovery);
+    write("keys", identity.keys.lock().unwrap().clone());
+    let mut own = settings();
+    own["admin"]["ocelot"] = json!({"authority": format!("https://localhost:{port}")});
+    let document = json!({"Routes": [], "Ringway": own});
+    let trusted = directory.join("c.pem");
+    let trusted = [("SSL_CERT_FILE", trusted.to_str().unwrap())];
+    let ringway = start_in(new_directory(), &document, &trusted);
+    let stranger = start(&document);
+    assert_eq!(status(&ringway, identity.token(&json!({}))), 200);
+    assert_eq!(
+        status(&stranger, identity.token(&json!({}))),
+        401,
+        "nobody vouches for it"
+    );
+    ringway.finish();
+    stranger.finish();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    for used in [directory, content] {
+        std::fs::remove_dir_all(used).unwrap();
+    }
 }
 
 #[test]

@@ -75,12 +75,10 @@ async fn serve(core: &Rc<Core>, request: hyper::Request<Incoming>, from: SocketA
     let path = request.uri().path().to_owned();
     let shows_token = request.headers().contains_key(AUTHORIZATION);
     let apikey = |request: &_| dialect::recognise(core, request);
-    let mut guard = core.guard.borrow_mut();
     let admitted = match dialect::is_open(core, &path) {
-        true => guard.admit_anybody(&request, from),
-        false => guard.admit(&request, from, apikey),
+        true => core.guard.borrow_mut().admit_anybody(&request, from),
+        false => core.guard.borrow_mut().admit(&request, from, apikey),
     };
-    drop(guard);
     let principal = match admitted {
         Ok(principal) => principal,
         Err(problem) => return dialect::refusal(core, &path, shows_token, problem),

@@ -216,16 +216,13 @@ fn check_ocelot(ocelot: &OcelotAdmin, report: &mut Report) {
     };
     let place = at_key(PLACE, "authority");
     if authority.starts_with("https://") {
-        report.fault(
-            place,
-            "the identity server cannot be asked over TLS yet",
-            "name it as http:// on a network of your own, with require_https_metadata: false",
-        );
-    } else if !authority.starts_with("http://") {
+        return;
+    }
+    if !authority.starts_with("http://") {
         report.fault(
             place,
             format!("{} is not a URL", quoted(authority)),
-            "write one such as http://identity.internal",
+            "write one such as https://identity.internal",
         );
     } else if ocelot.require_https_metadata {
         report.fault(

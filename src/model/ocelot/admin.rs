@@ -28,8 +28,8 @@ pub struct OcelotAdmin {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub audience: Option<String>,
-    /// Whether the identity server must be asked over TLS. There is no TLS on this way yet, so a
-    /// server can be asked only where this is false.
+    /// Whether the identity server is asked over TLS only. The certificates of this machine, or
+    /// those that SSL_CERT_FILE names, vouch for it.
     pub require_https_metadata: bool,
     /// Whether it is served on the listeners of clients too. There only tokens count, no keys of
     /// the admin API.

@@ -170,10 +170,9 @@ fn check_servers(route: &FileRoute, options: &Options<'_>, place: &str, report: 
     }
     for (index, server) in route.downstream_host_and_ports.iter().enumerate() {
         if server.host.is_empty() {
-            let what = format!(
-                "When not using service discovery Host must be set on DownstreamHostAndPorts if \
-                 you are not using Route.Host or Ocelot cannot find your service!"
-            );
+            let what = "When not using service discovery Host must be set on \
+                        DownstreamHostAndPorts if you are not using Route.Host or Ocelot cannot \
+                        find your service!";
             report.fault(at_index(&place, index), what, "");
         }
     }

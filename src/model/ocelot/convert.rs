@@ -159,7 +159,7 @@ impl One<'_, '_> {
     }
 
     /// The fields that a request must have.
-    fn headers(&mut self, route: &mut Route) {
+    fn headers(&self, route: &mut Route) {
         let file = self.options.route;
         for (name, template) in &file.upstream_header_templates {
             let mut text = String::new();
@@ -251,7 +251,7 @@ impl One<'_, '_> {
             route.host_rewrite = Some(authority(first));
             let is_address = |name: &&str| name.parse::<std::net::IpAddr>().is_ok();
             if names.windows(2).any(|pair| pair.first() != pair.last())
-                && !names.iter().all(|name| is_address(name))
+                && !names.iter().all(is_address)
             {
                 let why = format!("all servers are asked for the host {}", authority(first));
                 self.report.warn(self.at("DownstreamHostAndPorts"), why, "");

@@ -211,7 +211,7 @@ impl Ocelot {
                     .upstreams
                     .get(index)
                     .and_then(|upstream| self.place_of(&upstream.name))
-                    .unwrap_or(made.len() + index.saturating_sub(self.upstreams.len())),
+                    .unwrap_or_else(|| made.len() + index.saturating_sub(self.upstreams.len())),
                 _ => index,
             };
             fault.path = match made.get(index) {

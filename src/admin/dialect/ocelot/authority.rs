@@ -8,17 +8,12 @@
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::body::Bytes;
-use hyper::client::conn::http1;
-use hyper::{Request, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
-use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
+use super::fetch::{Fetcher, TlsError};
 use super::signer::SKEW_S;
 use crate::model::ocelot::OcelotAdmin;
 
@@ -28,8 +23,6 @@ const WITHIN: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_secs(5);
 /// Keys that are older are asked for again.
 const OLD: Duration = Duration::from_secs(600);
-/// The most bytes of one of its answers.
-const ANSWER_BYTES_MAX: usize = 256 * 1024;
 /// The most keys that are kept.
 const KEYS_MAX: usize = 64;
 
@@ -37,6 +30,7 @@ const KEYS_MAX: usize = 64;
 pub(super) struct Authority {
     url: String,
     audience: Option<String>,
+    fetcher: Fetcher,
     known: RefCell<Known>,
     /// Whoever has it asks the server; others wait for what comes of it.
     asking: Mutex<()>,
@@ -71,15 +65,19 @@ struct Claims {
 }
 
 impl Authority {
-    pub(super) fn of(declared: &OcelotAdmin) -> Option<Self> {
-        let url = declared.authority.as_ref()?;
-        Some(Self {
+    /// The server that is declared, if one is.
+    pub(super) fn of(declared: &OcelotAdmin) -> Result<Option<Self>, TlsError> {
+        let Some(url) = &declared.authority else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
             url: url.trim_end_matches('/').to_owned(),
             audience: declared.audience.clone(),
+            fetcher: Fetcher::new(declared.require_https_metadata)?,
             known: RefCell::default(),
             asking: Mutex::new(()),
             asked: Cell::new(None),
-        })
+        }))
     }
 
     /// Sees to it that the key of a token is known, if the server has it.
@@ -157,8 +155,8 @@ impl Authority {
 
     async fn ask(&self) -> Result<Known, String> {
         let url = format!("{}/.well-known/openid-configuration", self.url);
-        let discovery: Discovery = parsed(&fetch(&url).await?)?;
-        let keys: JwkSet = parsed(&fetch(&discovery.jwks_uri).await?)?;
+        let discovery: Discovery = parsed(&self.fetcher.fetch(&url).await?)?;
+        let keys: JwkSet = parsed(&self.fetcher.fetch(&discovery.jwks_uri).await?)?;
         let keys = keys.keys.iter().take(KEYS_MAX).filter_map(Key::of);
         Ok(Known {
             issuer: Some(discovery.issuer),
@@ -205,42 +203,4 @@ impl Key {
 
 fn parsed<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     serde_json::from_slice(body).map_err(|error| error.to_string())
-}
-
-async fn fetch(url: &str) -> Result<Bytes, String> {
-    let said = |error: &dyn std::fmt::Display| format!("{url}: {error}");
-    let uri: Uri = url.parse().map_err(|error| said(&error))?;
-    if uri.scheme_str() != Some("http") {
-        return Err(said(&"only http:// can be asked"));
-    }
-    let host = uri.host().ok_or_else(|| said(&"it names no host"))?;
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let address = (bare, uri.port_u16().unwrap_or(80));
-    let stream = TcpStream::connect(address)
-        .await
-        .map_err(|error| said(&error))?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| said(&error))?;
-    let connection = tokio::task::spawn_local(connection);
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let authority = uri.authority().map_or("", |authority| authority.as_str());
-    let request = Request::builder()
-        .uri(path)
-        .header("host", authority)
-        .header("accept", "application/json")
-        .header("connection", "close")
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| said(&error))?;
-    let answer = sender
-        .send_request(request)
-        .await
-        .map_err(|error| said(&error))?;
-    if answer.status() != StatusCode::OK {
-        return Err(said(&answer.status()));
-    }
-    let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX);
-    let body = body.collect().await.map_err(|error| said(&error))?;
-    connection.abort();
-    Ok(body.to_bytes())
 }

@@ -71,7 +71,7 @@ async fn posted(core: &Core, request: &Request) -> Result<Answer, Answer> {
     if !document.is_object() {
         return Err(invalid("JsonException: the body is not an object\n"));
     }
-    let post = Post::of(&document, request.conditions())?;
+    let post = Post::of(&document, request.conditions()).map_err(|text| invalid(&text))?;
     let write = Write {
         by: request.writer(),
         operation: Operation::Dialect(Box::new(post)),
@@ -217,7 +217,7 @@ fn shown(state: &State) -> Value {
 
 impl Post {
     /// Reads a document; what is wrong with it is all said at once.
-    fn of(document: &Value, conditions: Conditions) -> Result<Self, Answer> {
+    fn of(document: &Value, conditions: Conditions) -> Result<Self, String> {
         let read = Ocelot::read(document);
         if !read.report.faults.is_empty() {
             let faults = Faults {
@@ -228,7 +228,7 @@ impl Post {
             for fault in &faults.list {
                 text.push_str(&format!("FileValidationFailedError: {}\n", fault.what));
             }
-            return Err(invalid(&text));
+            return Err(text);
         }
         for warning in &read.report.warnings {
             tracing::warn!(
@@ -250,9 +250,7 @@ impl Post {
                 let id = value.get(kind.id_key()).and_then(Value::as_str);
                 let id = id.ok_or_else(|| {
                     let (list, key) = (kind.list(), kind.id_key());
-                    invalid(&format!(
-                        "Exception: $.Ringway.{list}: each needs its {key}\n"
-                    ))
+                    format!("Exception: $.Ringway.{list}: each needs its {key}\n")
                 })?;
                 entities.push((kind, id.to_owned(), value.clone()));
             }
