@@ -234,7 +234,7 @@ fn without_twins(routes: Vec<Given>) -> Vec<Given> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_document_routes_as_ocelot_does(

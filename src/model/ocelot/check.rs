@@ -1,6 +1,6 @@
 //! What Ocelot refuses, in Ocelot's words: every fault of a document at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::file::{FileAggregate, FileConfiguration, FileRoute, Texts};
 use super::options::{Options, period_ms};
@@ -9,6 +9,7 @@ use crate::model::faults::{Report, at_index, at_key};
 
 /// Checks all routes and aggregates.
 pub(super) fn check(file: &FileConfiguration, report: &mut Report) {
+    let mut seen = Seen::default();
     for (index, route) in file.routes.iter().enumerate() {
         let place = at_index("$.Routes", index);
         let options = Options {
@@ -16,24 +17,52 @@ pub(super) fn check(file: &FileConfiguration, report: &mut Report) {
             global: &file.global_configuration,
         };
         check_route(route, &options, &place, report);
-        let older = file.routes.get(..index).unwrap_or_default();
-        if older.iter().any(|other| is_duplicate(other, route)) {
+        if seen.has(route) {
             let what = format!("route {} has duplicate", route.upstream_path_template);
             report.fault(&place, what, "");
         }
     }
+    let mut seen = HashSet::new();
     for (index, aggregate) in file.aggregates.iter().enumerate() {
         let place = at_index("$.Aggregates", index);
         check_aggregate(file, aggregate, &place, report);
-        let older = file.aggregates.get(..index).unwrap_or_default();
-        let same = |other: &FileAggregate| {
-            other.upstream_path_template == aggregate.upstream_path_template
-                && other.upstream_host == aggregate.upstream_host
-        };
-        if older.iter().any(same) {
-            let name = &aggregate.upstream_path_template;
+        let name = &aggregate.upstream_path_template;
+        if !seen.insert((name, &aggregate.upstream_host)) {
             report.fault(&place, format!("aggregate {name} has duplicate"), "");
         }
+    }
+}
+
+/// The methods of the routes before, by what else they match.
+#[derive(Default)]
+struct Seen<'f>(HashMap<(&'f str, &'f str, &'f Texts), Methods>);
+
+#[derive(Default)]
+struct Methods {
+    /// Whether one of them takes every method.
+    all: bool,
+    some: HashSet<String>,
+}
+
+impl<'f> Seen<'f> {
+    /// Whether a route before takes requests that this one would take.
+    fn has(&mut self, route: &'f FileRoute) -> bool {
+        let key = (
+            route.upstream_path_template.as_str(),
+            route.upstream_host.as_str(),
+            &route.upstream_header_templates,
+        );
+        let before = self.0.entry(key).or_default();
+        let own = route.upstream_http_method.iter();
+        let own: HashSet<String> = own.map(|method| method.to_ascii_uppercase()).collect();
+        let overlap = if own.is_empty() {
+            before.all || !before.some.is_empty()
+        } else {
+            before.all || own.iter().any(|method| before.some.contains(method))
+        };
+        before.all |= own.is_empty();
+        before.some.extend(own);
+        overlap
     }
 }
 
@@ -189,30 +218,6 @@ fn is_version(text: &str) -> bool {
         Some('.' | ',') => digit(letters.next()) && letters.next().is_none(),
         Some(_) => false,
     }
-}
-
-/// Whether two routes would take the same requests.
-fn is_duplicate(one: &FileRoute, other: &FileRoute) -> bool {
-    let (ours, theirs) = (&one.upstream_http_method, &other.upstream_http_method);
-    let overlap = match (ours.is_empty(), theirs.is_empty()) {
-        (false, false) => ours.iter().any(|method| {
-            theirs
-                .iter()
-                .any(|other| other.eq_ignore_ascii_case(method))
-        }),
-        _ => true,
-    };
-    one.upstream_path_template == other.upstream_path_template
-        && one.upstream_host == other.upstream_host
-        && same(
-            &one.upstream_header_templates,
-            &other.upstream_header_templates,
-        )
-        && overlap
-}
-
-fn same(one: &Texts, other: &Texts) -> bool {
-    one == other
 }
 
 fn check_aggregate(

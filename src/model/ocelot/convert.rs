@@ -127,7 +127,7 @@ impl One<'_, '_> {
             methods: methods(&file.upstream_http_method),
             ..Route::default()
         };
-        let template = Template::read_upstream(&file.upstream_path_template);
+        let template = Template::read(&file.upstream_path_template);
         let downstream = Template::read(&file.downstream_path_template);
         let translated = translate(&template, &downstream, file.route_is_case_sensitive);
         for what in &translated.unsaid {

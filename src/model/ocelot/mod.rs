@@ -19,7 +19,7 @@ mod template;
 mod transform;
 mod unsaid;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
@@ -235,10 +235,11 @@ pub fn fold(document: &Value, is_there: impl Fn(&Route, Option<&Upstream>) -> bo
     let read = Ocelot::read(document);
     let mut ids = HashSet::new();
     let mut stays = Vec::with_capacity(read.routes.len());
+    let upstreams = read.upstreams.iter();
+    let upstreams: HashMap<&String, &Upstream> = upstreams.map(|one| (&one.name, one)).collect();
     for route in &read.routes {
-        let mut upstreams = read.upstreams.iter();
-        let upstream = upstreams.find(|upstream| Some(&upstream.name) == route.upstream.as_ref());
-        let there = is_there(route, upstream);
+        let upstream = route.upstream.as_ref().and_then(|name| upstreams.get(name));
+        let there = is_there(route, upstream.copied());
         if there {
             ids.extend(route.id.clone());
         }

@@ -41,6 +41,21 @@ enum Written {
     Template(String),
 }
 
+impl Matcher {
+    /// The same with a slash at the end.
+    fn slashed(&self) -> Self {
+        let slashed = |text: &String| format!("{text}/");
+        Self {
+            written: match &self.written {
+                Written::Path(text) => Written::Path(slashed(text)),
+                Written::Regex(text) => Written::Regex(slashed(text)),
+                Written::Template(text) => Written::Template(slashed(text)),
+            },
+            empty: self.empty.clone(),
+        }
+    }
+}
+
 /// What a pair of templates is in native words.
 pub(super) struct Translated {
     /// The first is the route's own, the others are its `also`.
@@ -54,7 +69,6 @@ pub(super) struct Translated {
 // === impl Template ===
 
 impl Template {
-    /// Reads a downstream template.
     pub(super) fn read(template: &str) -> Self {
         let (path, query) = match template.split_once('?') {
             Some((path, query)) => (path, Some(query)),
@@ -64,19 +78,6 @@ impl Template {
             path: pieces(path),
             query: query.map(pieces),
         }
-    }
-
-    /// Reads an upstream template.
-    pub(super) fn read_upstream(template: &str) -> Self {
-        let mut read = Self::read(template);
-        if read.query.is_some()
-            && let Some(Piece::Text(text)) = read.path.last_mut()
-            && !text.ends_with('/')
-        {
-            // `/path?a=…` is `/path/?a=…` too.
-            text.push('/');
-        }
-        read
     }
 
     /// The names of the placeholders, in their order.
@@ -177,7 +178,15 @@ pub(super) fn translate(
         .collect();
     let uses_path = names.iter().any(|(name, _)| used.contains(name));
     let keeps = is_case_sensitive && same_path(&upstream.path, &downstream.path);
-    let paths = matchers(upstream, uses_path)
+    let mut matchers = matchers(upstream, uses_path);
+    let ends_in_text =
+        matches!(upstream.path.last(), Some(Piece::Text(text)) if !text.ends_with('/'));
+    if upstream.query.is_some() && ends_in_text {
+        // `/path?a=…` is `/path/?a=…` too.
+        let slashed: Vec<Matcher> = matchers.iter().map(Matcher::slashed).collect();
+        matchers.extend(slashed);
+    }
+    let paths = matchers
         .into_iter()
         .map(|matcher| {
             let mut path = matcher.written.also(is_case_sensitive);
@@ -515,11 +524,7 @@ mod tests {
 
     /// Each path, with what it becomes.
     fn said(upstream: &str, downstream: &str) -> Vec<String> {
-        let translated = translate(
-            &Template::read_upstream(upstream),
-            &Template::read(downstream),
-            true,
-        );
+        let translated = translate(&Template::read(upstream), &Template::read(downstream), true);
         let show = |also: &Also| {
             let path = [&also.path, &also.path_template, &also.path_regex];
             let path = path
@@ -572,7 +577,7 @@ mod tests {
 
     #[test]
     fn queries_are_asked_for_and_changed() {
-        let upstream = Template::read_upstream("/a/{x}/?unit={u}&kind=new");
+        let upstream = Template::read("/a/{x}/?unit={u}&kind=new");
         let downstream = Template::read("/b?x={x}&unit={u}&fixed=1");
         let translated = translate(&upstream, &downstream, true);
         let names: Vec<&str> = translated

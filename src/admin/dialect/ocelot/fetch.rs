@@ -1,5 +1,5 @@
-//! Fetch: a small document from a server of somebody else's, over TLS where the URL says so. Who the
-//! server is, the certificates of this machine vouch for (or those that SSL_CERT_FILE names).
+//! Fetch: a small document from a server of somebody else's, over TLS where the URL says so. Who
+//! the server is, the certificates of this machine vouch for (or those that SSL_CERT_FILE names).
 
 use std::fmt::Display;
 use std::sync::Arc;
