@@ -334,10 +334,9 @@ fn tokens_of_another_identity_server_count() {
     drop(client);
     let old = identity.token(&json!({}));
     identity.rotate("second");
-    let rotated = common::wait_until("the new key is known", || {
+    common::wait_until("the new key is known", || {
         (status(&ringway, identity.token(&json!({}))) == 200).then_some(())
     });
-    assert_eq!(rotated, ());
     assert_eq!(status(&ringway, old), 401, "its key is gone");
     ringway.finish();
 }
