@@ -185,7 +185,11 @@ fn certificate(directory: &Path, password: &str) -> (String, String) {
         "-days",
         "2",
         "-subj",
-        "/CN=ocelot",
+        "/CN=localhost",
+        "-addext",
+        "subjectAltName=DNS:localhost",
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
     ]);
     let pass = format!("pass:{password}");
     run(&[
