@@ -15,6 +15,7 @@ mod origin;
 mod process;
 mod refusal;
 mod ringway;
+pub mod tokens;
 
 use std::time::Duration;
 

@@ -114,7 +114,14 @@ pub fn pieces(text: &str) -> Result<Vec<Piece<'_>>, TemplateFault> {
         if let Some(name) = name.strip_suffix('*') {
             return Err(TemplateFault::RestUsed(valid_name(name)?.to_owned()));
         }
-        pieces.push(Piece::Capture(valid_name(name)?));
+        // A claim may have any name that a token gives it.
+        let claim = name
+            .strip_prefix("claim.")
+            .filter(|claim| !claim.is_empty());
+        pieces.push(match claim {
+            Some(_) => Piece::Capture(name),
+            None => Piece::Capture(valid_name(name)?),
+        });
         rest = after;
     }
     push_literal(&mut pieces, rest)?;
