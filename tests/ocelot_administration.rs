@@ -222,11 +222,10 @@ fn routes_of_other_apis_are_in_the_document_and_survive_it() {
     // A route of the document that another API changes is a native one from then on.
     let of_foo = admin.get("/routes").text();
     let routes: Value = serde_json::from_str(&of_foo).unwrap();
-    let foo = routes["routes"].as_array().unwrap().iter();
-    let foo = foo.map(|route| route["id"].as_str().unwrap());
-    let foo = foo
-        .filter(|id| id.starts_with("ocelot-foo-"))
-        .next()
+    let all = routes["routes"].as_array().unwrap().iter();
+    let mut ids = all.map(|route| route["id"].as_str().unwrap());
+    let foo = ids
+        .find(|id| id.starts_with("ocelot-foo-"))
         .unwrap()
         .to_owned();
     let patched = admin.patch(&format!("/routes/{foo}"), &json!({"max_body_bytes": 5}));
