@@ -55,7 +55,7 @@ impl Drop for Scratch {
 fn a_right_file_is_one_line_on_stdout() {
     for (file, line) in [
         ("config/minimal.yaml", "1 listener, 1 upstream, 1 route\n"),
-        ("config/full.yaml", "2 listeners, 1 upstream, 6 routes\n"),
+        ("config/full.yaml", "2 listeners, 1 upstream, 8 routes\n"),
     ] {
         let output = ringway(&["check", file]);
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
@@ -139,7 +139,10 @@ fn the_full_example_and_the_reference_have_every_key() {
     let mut used = BTreeSet::new();
     keys_of_value(&example(), "$", &mut used);
     // A proof in a chain has the keys of one that stands alone.
-    let alone: Vec<String> = used.iter().map(|place| place.replace(".any[]", "")).collect();
+    let alone: Vec<String> = used
+        .iter()
+        .map(|place| place.replace(".any[]", ""))
+        .collect();
     used.extend(alone);
     let missing: Vec<_> = known.difference(&used).collect();
     // A secret stands in one place only; the other one is in a comment.

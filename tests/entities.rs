@@ -195,8 +195,7 @@ fn an_error_template_is_the_page_of_its_route_or_of_all() {
         );
         // A route that is written anew keeps the page of its template.
         let path = "/apis/ringway/v1/native-routes/it";
-        let native = json_of(&apis.get(path), 200);
-        let mut native = native.clone();
+        let mut native = json_of(&apis.get(path), 200);
         native["allow_methods"] = json!(["POST"]);
         assert_eq!(apis.put(path, &native).status(), 200, "{native}");
         assert!(refused().text().starts_with("<b>mine 405</b>"));

@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use super::deny;
 use crate::table::policy::KeySet;
 use crate::table::{Change, Table};
 
@@ -208,6 +209,12 @@ async fn fetch(uri: &Uri) -> Result<(Bytes, Duration), String> {
     let stream = TcpStream::connect((host, port))
         .await
         .map_err(|e| said(&e))?;
+    let peer = stream.peer_addr().map_err(|e| said(&e))?;
+    if deny::is_link_local(peer.ip()) {
+        return Err(
+            "this is a link-local address, by which clouds hand out credentials".to_owned(),
+        );
+    }
     let handshake = http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(|e| said(&e))?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());

@@ -2,8 +2,8 @@
 //! `/apis/{group}/{version}/{entity}[/{id}|/_count|/_template|/_schema|/_bulk]`.
 //!
 //! Reading order: `catalogue` and `form` (which kinds there are), `convert` (how Otoroshi's routes
-//! and backends are native ones), `read`, `write` and `bulk` (what is asked), `act` (what a write
-//! means), `effect` (what documents mean for traffic), `body`, `patch`, `listing`, `place`,
+//! and backends are native ones), `effect` (what documents mean for traffic), `read`, `write` and
+//! `bulk` (what is asked), `act` (what a write means), `body`, `patch`, `listing`, `place`,
 //! `media`, `armour`, `render` (how it is written down), `login` and `access` (who may), `other`
 //! and `legacy` (what is no resource).
 
