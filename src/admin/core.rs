@@ -17,8 +17,8 @@ use super::names::Failed;
 use super::publish::InForce;
 use super::reload::Reloaded;
 use super::state::State;
-use crate::epoch::Publisher;
 use crate::epoch::counters::Counters;
+use crate::epoch::{Asker, Publisher};
 use crate::table::Change;
 
 /// Writes that may wait for the writer.
@@ -34,6 +34,8 @@ pub(super) struct Core {
     /// Ocelot's administration, if it is served.
     pub(super) ocelot: Option<Rc<Administration>>,
     pub(super) publisher: Publisher,
+    /// The way to what the cores know.
+    pub(super) asker: Asker,
     pub(super) in_force: InForce,
     /// The server names that could not be resolved.
     pub(super) failed: Rc<Failed>,

@@ -22,7 +22,7 @@ use super::history::History;
 use super::publish::{self, InForce};
 use super::state::State;
 use super::store::{Opened, Store, StoreError};
-use super::{Control, clock, dialect, listener, writer};
+use super::{Control, clock, dialect, effect, listener, writer};
 use crate::epoch::{Settings, Snapshot};
 use crate::model::Config;
 use crate::model::secret::SecretError;
@@ -147,6 +147,7 @@ pub fn prepare(path: Option<&Path>, mut config: Config) -> Result<Prepared, Admi
 
 fn changes(entities: &[Entity]) -> Result<Vec<Change>, AdminError> {
     let mut changes = Vec::new();
+    let templates = effect::templates(entities);
     for entity in entities {
         let value = entity.value.clone();
         let stored = |kind| {
@@ -158,13 +159,20 @@ fn changes(entities: &[Entity]) -> Result<Vec<Change>, AdminError> {
                 let mut route: crate::model::Route =
                     serde_json::from_value(value).map_err(stored("route"))?;
                 route.id = Some(entity.id.clone());
+                dialect::dress(&mut route, templates.get(entity.id.as_str()).copied());
                 changes.extend(route_changes(&route, entity.age));
             }
             Kind::Upstream => {
                 let upstream = serde_json::from_value(value).map_err(stored("upstream"))?;
                 changes.push(Change::PutUpstream(upstream));
             }
-            Kind::Document(_) => {}
+            Kind::Document(collection) => {
+                changes.extend(dialect::effects(
+                    collection.list(),
+                    &entity.id,
+                    Some(&entity.value),
+                )?);
+            }
         }
     }
     Ok(changes)
@@ -197,6 +205,7 @@ pub(super) fn start(control: Control) -> io::Result<Started> {
     let Control {
         prepared,
         publisher,
+        asker,
         acknowledged,
         counters,
         cores,
@@ -222,6 +231,7 @@ pub(super) fn start(control: Control) -> io::Result<Started> {
         sessions: RefCell::default(),
         ocelot,
         publisher,
+        asker,
         in_force: InForce::new(),
         failed: Rc::default(),
         queue,

@@ -165,17 +165,19 @@ fn pieces(entity: &Entity) -> u32 {
     1 + also.map_or(0, |also| also.len() as u32)
 }
 
-/// The upstreams that share the requests of a route.
+/// The upstreams that a route uses beside its own: those that share its requests, the one that is
+/// asked about them, and the one that gets copies.
 fn parts(entity: &Entity) -> Box<[Box<str>]> {
+    if entity.kind != Kind::Route {
+        return Box::default();
+    }
     let split = entity.value.get("traffic_split");
-    let targets = split
-        .and_then(Value::as_array)
-        .filter(|_| entity.kind == Kind::Route);
-    let names = targets.into_iter().flatten();
-    names
-        .filter_map(|target| target.get("upstream")?.as_str())
-        .map(Into::into)
-        .collect()
+    let targets = split.and_then(Value::as_array).into_iter().flatten();
+    let asked = entity.value.pointer("/auth/forward");
+    let users = targets.chain(asked);
+    let users = users.filter_map(|user| user.get("upstream")?.as_str());
+    let mirror = entity.value.get("mirror").and_then(Value::as_str);
+    users.chain(mirror).map(Into::into).collect()
 }
 
 /// The keys that a route may match the path with.

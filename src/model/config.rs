@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::defaults;
 use super::listener::Listener;
 use super::ocelot::OcelotAdmin;
+use super::policy::ErrorPage;
 use super::route::Route;
 use super::secret::Secret;
 use super::upstream::Upstream;
@@ -38,6 +39,11 @@ pub struct Config {
     pub dns: Dns,
     /// Where routes and upstreams are kept.
     pub store: StoreConfig,
+    /// The bodies of answers that Ringway makes itself, where the route has none for that status,
+    /// or where there is no route.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub error_pages: Vec<ErrorPage>,
     /// Groups of servers that routes forward to.
     pub upstreams: Vec<Upstream>,
     /// Which requests go where.

@@ -214,6 +214,7 @@ fn assemble(value: Value, report: &mut Report) -> (Config, Origin) {
         admin: section(&mut parts, "admin", report),
         dns: section(&mut parts, "dns", report),
         store: section(&mut parts, "store", report),
+        error_pages: section(&mut parts, "error_pages", report),
         upstreams: list(&mut parts, "upstreams", &mut origin.upstreams, report),
         routes: list(&mut parts, "routes", &mut origin.routes, report),
         entities: section(&mut parts, "entities", report),

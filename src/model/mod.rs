@@ -7,9 +7,12 @@
 
 #![forbid(unsafe_code)]
 
+mod auth;
 mod balance;
 pub mod checks;
+pub mod compress;
 pub mod config;
+pub mod consumer;
 pub mod defaults;
 mod document;
 pub mod faults;

@@ -5,6 +5,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::auth::{Algorithm, Auth, AuthKind, Credential, ForwardAuth, Jwt, TokenPlace};
 use super::defaults;
 use super::route::Condition;
 
@@ -177,60 +178,6 @@ pub struct SplitSticky {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 31_536_000))]
     pub max_age_s: Option<u32>,
-}
-
-/// Who may come in, by what they prove; others get 401.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Auth {
-    /// How a client proves who it is.
-    #[serde(rename = "type")]
-    pub kind: AuthKind,
-    /// What is said to be protected, under `basic`.
-    #[serde(default = "defaults::realm")]
-    #[schemars(length(min = 1, max = 128))]
-    pub realm: String,
-    /// Who may come in, under `basic`: user names.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 10_000))]
-    pub users: Vec<Credential>,
-    /// The field with the key, under `api_key`.
-    #[serde(default = "defaults::api_key_header")]
-    #[schemars(length(min = 1, max = 256))]
-    pub header: String,
-    /// The query parameter with the key, where the field is missing; without it only the field
-    /// counts. It is not passed on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256))]
-    pub query: Option<String>,
-    /// Who may come in, under `api_key`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 10_000))]
-    pub keys: Vec<Credential>,
-}
-
-/// How a client proves who it is.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AuthKind {
-    /// By name and password (RFC 7617).
-    Basic,
-    /// By a key that it sends along.
-    ApiKey,
-}
-
-/// Somebody who may come in. The name goes to the server as `X-Consumer-Name`.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Credential {
-    /// The name.
-    #[schemars(length(min = 1, max = 128))]
-    pub name: String,
-    /// The password or key, as `ringway hash` prints it: `sha256:SALT:DIGEST`, both hexadecimal.
-    /// For secrets made by a machine: what a person can remember can be guessed from it.
-    #[schemars(regex(pattern = r"^sha256:[0-9a-f]{0,64}:[0-9a-f]{64}$"))]
-    #[schemars(extend("x-expect" = "what `ringway hash` prints"))]
-    pub secret_hash: String,
 }
 
 /// How many requests may come in; more get 429, or `status`.

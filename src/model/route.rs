@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::compress::Compress;
 use super::defaults;
 use super::policy::{
     Auth, Cors, Edits, ErrorPage, IpRules, Maintenance, NamedValue, RateLimit, SplitSticky,
@@ -162,6 +163,18 @@ pub struct Route {
     /// Changes to the fields of the response on its way to the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_headers: Option<Edits>,
+    /// Compression of responses on their way to the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compress: Option<Compress>,
+    /// An upstream that gets a copy of each request, by name. Nobody waits for what it answers. A
+    /// request goes without a copy if its body is not at hand with its head, or if 256 copies are
+    /// under way on its worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<String>,
+    /// Of how many requests, in percent, a copy is sent to `mirror`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 100))]
+    pub mirror_percent: Option<u8>,
     /// The bodies of answers that Ringway makes itself because a request cannot be served.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
@@ -213,6 +226,9 @@ impl Default for Route {
             request_query: None,
             host_rewrite: None,
             response_headers: None,
+            compress: None,
+            mirror: None,
+            mirror_percent: None,
             error_pages: Vec::new(),
         }
     }
@@ -222,7 +238,11 @@ impl Route {
     /// The names of all upstreams that it uses.
     pub fn upstreams(&self) -> impl Iterator<Item = &str> {
         let parts = self.traffic_split.iter().map(|target| &target.upstream);
-        self.upstream.iter().chain(parts).map(String::as_str)
+        let asked = self.auth.iter().filter_map(|auth| auth.forward.as_ref());
+        let asked = asked.map(|forward| &forward.upstream);
+        let all = self.upstream.iter().chain(parts).chain(asked);
+        let all = all.chain(&self.mirror);
+        all.map(String::as_str)
     }
 }
 
@@ -366,6 +386,12 @@ pub struct Retry {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = defaults::MS_MAX))]
     pub per_try_timeout_ms: Option<u64>,
+    /// Hedging: when no answer has begun after this time, a second server is asked too and the
+    /// first answer counts. GET, HEAD, OPTIONS and QUERY only, within the budget of retries.
+    /// Without it no request is sent twice at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = defaults::MS_MAX))]
+    pub hedge_after_ms: Option<u64>,
 }
 
 /// A failure after which a request may be sent again.
@@ -389,6 +415,7 @@ impl Default for Retry {
             on: vec![RetryOn::Connect, RetryOn::Closed, RetryOn::Status],
             statuses: vec![502, 503, 504],
             per_try_timeout_ms: None,
+            hedge_after_ms: None,
         }
     }
 }

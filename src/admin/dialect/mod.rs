@@ -16,7 +16,7 @@ use hyper::Method;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 
-pub(super) use self::generic::{is_mine as is_generic, seed};
+pub(super) use self::generic::{dress, effects, is_mine as is_generic, seed};
 use super::core::Core;
 use super::guard::Principal;
 use super::problem::Problem;

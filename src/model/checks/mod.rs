@@ -4,6 +4,7 @@
 //! first fault, and none reads anything but the declaration, except [`surroundings`].
 
 mod action;
+mod auth;
 mod balance;
 mod listener;
 mod pattern;
@@ -19,6 +20,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 pub use pattern::{PATTERN_BYTES_MAX, compile};
+pub use policy::is_free_field;
 pub use route::{PATH_BYTES_MAX, SEGMENTS_MAX};
 pub use surroundings::surroundings;
 pub use template::{CAPTURES_MAX, Piece, Segment, TemplateFault, parameter, pieces, segments};

@@ -114,7 +114,11 @@ pub fn pieces(text: &str) -> Result<Vec<Piece<'_>>, TemplateFault> {
         if let Some(name) = name.strip_suffix('*') {
             return Err(TemplateFault::RestUsed(valid_name(name)?.to_owned()));
         }
-        if parameter(name).is_none() {
+        // A claim may have any name that a token gives it.
+        let claim = name
+            .strip_prefix("claim.")
+            .filter(|claim| !claim.is_empty());
+        if claim.is_none() && parameter(name).is_none() {
             valid_name(name)?;
         }
         pieces.push(Piece::Capture(name));

@@ -272,6 +272,7 @@ impl One<'_, '_> {
             on: vec![RetryOn::Connect, RetryOn::Closed],
             statuses: Vec::new(),
             per_try_timeout_ms: Some(timeout_ms),
+            ..Retry::default()
         };
         route.error_pages = vec![ErrorPage {
             statuses: vec![504],
