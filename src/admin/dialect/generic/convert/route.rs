@@ -51,9 +51,6 @@ pub(super) fn show(route: &Route, upstream: Option<&Upstream>, entity: &mut Valu
     client["idle_timeout"] = json!(route.read_timeout_ms);
     client["call_and_stream_timeout"] = json!(route.total_timeout_ms);
     client["retries"] = json!(route.retry.max_retries);
-    if let Some(time) = route.retry.per_try_timeout_ms {
-        client["call_timeout"] = json!(time);
-    }
     if upstream.is_none() {
         entity["backend_ref"] = json!(route.upstream);
     }
@@ -87,8 +84,6 @@ fn read_times(backend: &Value, route: &mut Route) {
     set("connection_timeout", &mut route.connect_timeout_ms);
     set("idle_timeout", &mut route.read_timeout_ms);
     set("call_and_stream_timeout", &mut route.total_timeout_ms);
-    let call = servers::time(backend, "call_timeout");
-    route.retry.per_try_timeout_ms = call.filter(|call| *call < route.total_timeout_ms);
     let retries = backend.pointer("/client/retries").and_then(Value::as_u64);
     if let Some(retries) = retries {
         route.retry.max_retries = retries.min(RETRIES_MAX) as u8;
