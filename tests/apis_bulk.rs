@@ -307,6 +307,50 @@ fn atomic_is_all_or_nothing_in_one_epoch() {
 }
 
 #[test]
+fn plain_lines_and_others_may_stand_side_by_side() {
+    let (ringway, origin, client) = start();
+    let mut other = route("b", "b.local", origin.address());
+    other["frontend"]["headers"] = json!({"x-version": "2"});
+    let body = line("a", &origin)
+        + &format!("{other}\n")
+        + &line("a", &origin)
+        + &line("c", &origin)
+        + "{\"id\":\"d\",\"name\":7}\n"
+        + &line("e", &origin);
+    let lines = bulk(&client, "POST", "", &body);
+    let statuses: Vec<u64> = lines
+        .iter()
+        .map(|line| line["status"].as_u64().unwrap())
+        .collect();
+    assert_eq!(statuses, [201, 201, 400, 201, 400, 201]);
+    assert_eq!(lines[2]["error_description"], "entity already exists");
+    for (host, status) in [
+        ("a.local", 200),
+        ("b.local", 404),
+        ("c.local", 200),
+        ("e.local", 200),
+    ] {
+        assert_eq!(get(&ringway, host, "/").status(), status, "{host}");
+    }
+    // One by one and in bulk the same comes of a line.
+    let shown = |id: &str| json_of(&client.get(&format!("{ROUTES}/{id}")), 200);
+    let entity = route("c", "c.local", origin.address());
+    let put = client.post(&format!("{ROUTES}/c"), &entity);
+    assert_eq!(put.field("otoroshi-entity-updated"), Some("false"));
+    let mut changed = route("a", "changed.local", origin.address());
+    changed["description"] = json!("of another host");
+    changed["metadata"] = json!({"team": "x"});
+    let lines = bulk(&client, "PUT", "", &format!("{changed}\n"));
+    assert_eq!(lines[0]["updated"], true);
+    assert_eq!(shown("a")["description"], "of another host");
+    assert_eq!(shown("a")["metadata"]["team"], "x");
+    assert_eq!(get(&ringway, "changed.local", "/").status(), 200);
+    assert_eq!(get(&ringway, "a.local", "/").status(), 404);
+    ringway.finish();
+    origin.finish();
+}
+
+#[test]
 fn many_lines_share_an_epoch() {
     let (ringway, origin, client) = start();
     let body: String = (0..4_000)

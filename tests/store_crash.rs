@@ -39,7 +39,7 @@ fn put(id: &str, n: u64, age: u64) -> EntityChange {
         age,
         created_at: 1,
         updated_at: n,
-        value: route(id, n),
+        text: route(id, n).to_string().into(),
     })
 }
 
@@ -60,7 +60,7 @@ fn expected(n: u64) -> BTreeMap<String, Value> {
     let mut state = BTreeMap::from([("last".to_owned(), route("last", 0))]);
     for change in (n.saturating_sub(3 * IDS) + 1..=n).flat_map(changes) {
         match change {
-            EntityChange::Put(entity) => state.insert(entity.id, entity.value),
+            EntityChange::Put(entity) => state.insert(entity.id.clone(), entity.value()),
             EntityChange::Remove { id, .. } => state.remove(&id),
         };
     }
@@ -72,7 +72,7 @@ fn commit_of(opened: &Opened) -> u64 {
     let state: BTreeMap<String, Value> = opened
         .entities
         .iter()
-        .map(|entity| (entity.id.clone(), entity.value.clone()))
+        .map(|entity| (entity.id.clone(), entity.value()))
         .collect();
     assert_eq!(state.len(), opened.entities.len(), "an id is there twice");
     let path = state

@@ -172,6 +172,7 @@ impl Stage<'_> {
     pub(super) fn write(&mut self, write: &Write) -> Result<Done, Refusal> {
         let mark = self.mark();
         let done = self.perform(write).and_then(|done| self.sweep(done));
+        let done = done.and_then(|done| Ok(self.flush().map(|()| done)?));
         if done.is_err() || write.dry_run {
             self.roll_back(mark);
         }
@@ -185,7 +186,7 @@ impl Stage<'_> {
             .iter()
             .filter_map(|one| one.before.as_ref());
         let upstreams = before.filter_map(|route| route.upstream.clone());
-        let own: HashSet<Box<str>> = upstreams.filter(|name| dialect::is_own(name)).collect();
+        let own: HashSet<Arc<str>> = upstreams.filter(|name| dialect::is_own(name)).collect();
         for name in own {
             let unused = self.users(&name).next().is_none();
             let Some(upstream) = self.get(Kind::Upstream, &name).filter(|_| unused) else {
@@ -397,7 +398,7 @@ impl Stage<'_> {
             age,
             created_at,
             updated_at,
-            value,
+            text: value.to_string().into(),
         };
         let kept = Rc::new(Kept::of(&entity));
         self.put(kept.clone(), changes)?;
@@ -454,9 +455,10 @@ impl Stage<'_> {
         let mut differences = Vec::new();
         for kind in kinds.iter().copied() {
             for entity in entities.iter().filter(|entity| entity.kind == kind) {
-                let Entity { id, value, .. } = entity;
+                let Entity { id, .. } = entity;
+                let value = entity.value();
                 let before = self.get(kind, id);
-                if before.as_ref().is_some_and(|before| before.means(value)) {
+                if before.as_ref().is_some_and(|before| before.means(&value)) {
                     continue;
                 }
                 let (age, created_at) = match &before {
@@ -467,8 +469,7 @@ impl Stage<'_> {
                     }
                 };
                 let since = (age, created_at);
-                let put =
-                    self.check_and_put(kind, id.clone(), value.clone(), since, Source::Store)?;
+                let put = self.check_and_put(kind, id.clone(), value, since, Source::Store)?;
                 differences.extend(Difference::of(before, Some(put)));
             }
         }

@@ -1,6 +1,7 @@
 //! The things that the admin core keeps: each declared value with its name and its history.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -34,8 +35,8 @@ pub struct Entity {
     pub created_at: u64,
     /// When it was last changed, in milliseconds since 1970.
     pub updated_at: u64,
-    /// The native form, as declared: what was not written is not in it.
-    pub value: Value,
+    /// The native form as JSON, as declared: what was not written is not in it.
+    pub text: Arc<str>,
 }
 
 /// One step from the entities of one epoch to those of the next.
@@ -88,6 +89,17 @@ const COLLECTIONS: [(&str, &str); 29] = [
     // The FileConfiguration of Ocelot, if one was set up.
     ("ocelot", "id"),
 ];
+
+// === impl Entity ===
+
+impl Entity {
+    /// The native form.
+    #[must_use]
+    pub fn value(&self) -> Value {
+        // The text was made of a value.
+        serde_json::from_str(&self.text).unwrap_or_default()
+    }
+}
 
 // === impl Kind ===
 

@@ -83,13 +83,11 @@ pub(super) fn structural(state: &State, file: &[Entity]) -> Vec<String> {
             found.push(sentence);
         }
     };
-    for Entity {
-        kind, id, value, ..
-    } in file
-    {
+    for entity in file {
+        let Entity { kind, id, .. } = entity;
         match state.of_kind(*kind).get(id) {
             None => note(format!("{} {id} is only in the file", name(*kind))),
-            Some(kept) if !kept.means(value) => {
+            Some(kept) if !kept.means(&entity.value()) => {
                 note(format!("{} {id} differs in the file", name(*kind)));
             }
             Some(_) => {}

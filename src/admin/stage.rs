@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::entity::{Collection, EntityChange, Kind};
 use super::state::{Changed, Entities, Kept, State};
@@ -25,6 +26,8 @@ pub(super) struct Stage<'s> {
     upstreams: Layer,
     documents: [Layer; Collection::COUNT],
     undo: Vec<Undo>,
+    /// What the table does not have yet: it takes many changes at once for less than one by one.
+    waiting: Vec<Change>,
 }
 
 /// What differs from the state, for one kind.
@@ -73,6 +76,7 @@ impl<'s> Stage<'s> {
             upstreams: Layer::default(),
             documents: std::array::from_fn(|_| Layer::default()),
             undo: Vec::new(),
+            waiting: Vec::new(),
         }
     }
 
@@ -88,7 +92,7 @@ impl<'s> Stage<'s> {
     /// The routes that match the path with what `value` has, or none by chance.
     pub(super) fn routes_like(&self, value: &serde_json::Value) -> Vec<Rc<Kept>> {
         let layer = &self.routes;
-        let below = self.state.routes.like(value).iter();
+        let below = self.state.routes.like(value);
         let below = below.filter(|route| !layer.hidden.contains(&route.id));
         below.chain(layer.put.like(value)).cloned().collect()
     }
@@ -151,16 +155,56 @@ impl<'s> Stage<'s> {
                 .map_or(0, |before| before.pieces);
             changes.extend(removals(&kept.id, kept.pieces, before));
         }
+        self.flush()?;
         if !changes.is_empty() {
             self.table = self.table.change(&changes)?;
         }
+        self.lay(kept);
+        Ok(())
+    }
+
+    /// Puts a route that is checked so far that the table surely takes it. [`Stage::flush`] brings
+    /// it there. `before` is the route with its id, if there is one.
+    pub(super) fn put_later(
+        &mut self,
+        kept: Rc<Kept>,
+        route: Arc<Route>,
+        before: Option<&Rc<Kept>>,
+    ) {
+        let age = kept.age;
+        let pieces = before.map_or(0, |before| before.pieces);
+        self.waiting.push(Change::PutRoute { route, age });
+        self.waiting.extend(removals(&kept.id, kept.pieces, pieces));
+        if before.is_some() {
+            self.lay(kept);
+            return;
+        }
+        // What is not there is neither in the state nor in the layer over it.
+        self.undo.push(Undo {
+            kind: kept.kind,
+            id: kept.id.clone(),
+            put: None,
+            hidden: self.routes.hidden.contains(&kept.id),
+        });
+        self.changed.set(kept.kind, self.epoch);
+        self.routes.put.add(kept);
+    }
+
+    /// Brings into the table what waits. After an error the stage must be rolled back.
+    pub(super) fn flush(&mut self) -> Result<(), CompileError> {
+        if !self.waiting.is_empty() {
+            self.table.apply(&std::mem::take(&mut self.waiting))?;
+        }
+        Ok(())
+    }
+
+    fn lay(&mut self, kept: Rc<Kept>) {
         self.note(kept.kind, &kept.id);
         self.changed.set(kept.kind, self.epoch);
         if self.state.of_kind(kept.kind).get(&kept.id).is_some() {
             self.layer_mut(kept.kind).hidden.insert(kept.id.clone());
         }
         self.layer_mut(kept.kind).put.put(kept);
-        Ok(())
     }
 
     /// Takes an entity out.
@@ -173,6 +217,7 @@ impl<'s> Stage<'s> {
             Kind::Upstream => vec![Change::RemoveUpstream(id.to_string())],
             Kind::Document(collection) => self.effects(collection, id, None)?,
         };
+        self.flush()?;
         if !changes.is_empty() {
             self.table = self.table.change(&changes)?;
         }
@@ -209,6 +254,8 @@ impl<'s> Stage<'s> {
                 layer.hidden.remove(&undo.id);
             }
         }
+        // A mark is set where nothing waits.
+        self.waiting.clear();
         self.table = mark.table;
         self.changed = mark.changed;
         self.next_age = mark.next_age;

@@ -108,11 +108,14 @@ pub fn prepare(path: Option<&Path>, mut config: Config) -> Result<Prepared, Admi
     dialect::seed(&mut entities, &config.admin)?;
     let listener = bind(&mut config)?;
     let ocelot = Administration::of(&config.admin)?;
-    let mut all = changes(&entities)?;
-    if let Some(ocelot) = &ocelot {
-        all.extend(ocelot.changes(&config.admin));
+    let templates = effect::templates(&entities);
+    let mut table = Table::empty();
+    for some in entities.chunks(CHANGES_AT_ONCE) {
+        table.apply(&changes(some, &templates)?)?;
     }
-    let table = Table::empty().change(&all)?;
+    if let Some(ocelot) = &ocelot {
+        table.apply(&ocelot.changes(&config.admin))?;
+    }
     let first = Arc::new(Snapshot {
         epoch: epoch.max(1),
         table,
@@ -145,11 +148,12 @@ pub fn prepare(path: Option<&Path>, mut config: Config) -> Result<Prepared, Admi
     })
 }
 
-fn changes(entities: &[Entity]) -> Result<Vec<Change>, AdminError> {
+/// Entities that are compiled at once; there may be a million.
+const CHANGES_AT_ONCE: usize = 1_024;
+
+fn changes(entities: &[Entity], templates: &effect::Templates) -> Result<Vec<Change>, AdminError> {
     let mut changes = Vec::new();
-    let templates = effect::templates(entities);
     for entity in entities {
-        let value = entity.value.clone();
         let stored = |kind| {
             let id = entity.id.clone();
             move |source| AdminError::Stored { kind, id, source }
@@ -157,20 +161,20 @@ fn changes(entities: &[Entity]) -> Result<Vec<Change>, AdminError> {
         match entity.kind {
             Kind::Route => {
                 let mut route: crate::model::Route =
-                    serde_json::from_value(value).map_err(stored("route"))?;
+                    serde_json::from_str(&entity.text).map_err(stored("route"))?;
                 route.id = Some(entity.id.clone());
-                dialect::dress(&mut route, templates.get(entity.id.as_str()).copied());
+                dialect::dress(&mut route, templates.get(entity.id.as_str()));
                 changes.extend(route_changes(&route, entity.age));
             }
             Kind::Upstream => {
-                let upstream = serde_json::from_value(value).map_err(stored("upstream"))?;
+                let upstream = serde_json::from_str(&entity.text).map_err(stored("upstream"))?;
                 changes.push(Change::PutUpstream(upstream));
             }
             Kind::Document(collection) => {
                 changes.extend(dialect::effects(
                     collection.list(),
                     &entity.id,
-                    Some(&entity.value),
+                    Some(&entity.value()),
                 )?);
             }
         }

@@ -3,11 +3,14 @@
 //! An entity is kept as the JSON text of its native form: a tree of values would take ten times
 //! the memory, and most answers are that text anyway.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher as _};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use foldhash::fast::RandomState;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::entity::{Collection, Entity, Kind};
@@ -24,7 +27,7 @@ pub(super) struct Kept {
     pub(super) created_at: u64,
     pub(super) updated_at: u64,
     /// The upstream that a route uses.
-    pub(super) upstream: Option<Box<str>>,
+    pub(super) upstream: Option<Arc<str>>,
     /// The upstreams that share its requests beside that; most often none.
     parts: Box<[Box<str>]>,
     /// How many routes of the table it is: one for each host and path, none if it is disabled.
@@ -32,7 +35,7 @@ pub(super) struct Kept {
     /// The hash of what a route matches the path with.
     path: u64,
     /// The native form, as JSON.
-    pub(super) text: Box<str>,
+    pub(super) text: Arc<str>,
 }
 
 /// All entities of one kind.
@@ -40,16 +43,17 @@ pub(super) struct Kept {
 pub(super) struct Entities {
     by_id: HashMap<Rc<str>, Rc<Kept>>,
     by_age: BTreeMap<u64, Rc<Kept>>,
-    by_path: HashMap<u64, Few>,
-    users: HashMap<Box<str>, BTreeSet<Rc<str>>>,
+    /// The hash of what a route matches the path with, and its age.
+    by_path: BTreeSet<(u64, u64)>,
+    /// The ages of the routes that use an upstream.
+    users: HashMap<Arc<str>, BTreeSet<u64>>,
 }
 
-/// One in almost every case.
-#[derive(Debug)]
-enum Few {
-    One(Rc<Kept>),
-    More(Vec<Rc<Kept>>),
-}
+/// Names come from clients, so the hash has a secret.
+type HashMap<K, V> = std::collections::HashMap<K, V, RandomState>;
+
+/// The secret of the hashes that are kept.
+static SECRET: LazyLock<RandomState> = LazyLock::new(RandomState::default);
 
 /// What is in force, and what belongs to it.
 pub(super) struct State {
@@ -82,8 +86,15 @@ pub(super) struct Changed {
 
 impl Kept {
     pub(super) fn of(entity: &Entity) -> Self {
-        let value = &entity.value;
-        let text = |key: &str| value.get(key).and_then(Value::as_str);
+        let head: Head = match entity.kind {
+            // What is no route has none of this.
+            Kind::Route => serde_json::from_str(&entity.text).unwrap_or_default(),
+            Kind::Upstream | Kind::Document(_) => Head::default(),
+        };
+        let is_route = entity.kind == Kind::Route;
+        let asked = head.auth.forward.into_iter();
+        let parts = head.traffic_split.into_iter().chain(asked);
+        let parts = parts.map(|part| part.upstream).chain(head.mirror);
         Self {
             kind: entity.kind,
             id: entity.id.as_str().into(),
@@ -91,24 +102,57 @@ impl Kept {
             age: entity.age,
             created_at: entity.created_at,
             updated_at: entity.updated_at,
-            upstream: text("upstream")
-                .filter(|_| entity.kind == Kind::Route)
-                .map(Into::into),
-            parts: parts(entity),
-            pieces: pieces(entity),
-            path: if entity.kind == Kind::Route {
-                path_hash(value)
-            } else {
-                0
+            upstream: head.upstream.map(Into::into),
+            parts: parts.map(Into::into).collect(),
+            pieces: match is_route && head.enabled != Some(false) {
+                true => 1 + head.also.len() as u32,
+                false => 0,
             },
-            text: value.to_string().into(),
+            path: match is_route {
+                true => path_hash([
+                    head.path_prefix.as_deref(),
+                    head.path.as_deref(),
+                    head.path_template.as_deref(),
+                    head.path_regex.as_deref(),
+                ]),
+                false => 0,
+            },
+            text: entity.text.clone(),
+        }
+    }
+
+    /// A route that is enabled and has one host and path and one upstream. The numbers are its
+    /// revision and age, and when it was made and changed.
+    pub(super) fn of_plain(
+        route: &model::Route,
+        upstream: Arc<str>,
+        text: Arc<str>,
+        (revision, age, created_at, updated_at): (u64, u64, u64, u64),
+    ) -> Self {
+        Self {
+            kind: Kind::Route,
+            id: route.id.as_deref().unwrap_or_default().into(),
+            revision,
+            age,
+            created_at,
+            updated_at,
+            upstream: Some(upstream),
+            parts: Box::default(),
+            pieces: 1,
+            path: path_hash([
+                route.path_prefix.as_deref(),
+                route.path.as_deref(),
+                route.path_template.as_deref(),
+                route.path_regex.as_deref(),
+            ]),
+            text,
         }
     }
 
     /// All upstreams that a route uses.
     fn used(&self) -> impl Iterator<Item = &str> {
-        let parts = self.parts.iter();
-        self.upstream.iter().chain(parts).map(|name| &**name)
+        let parts = self.parts.iter().map(|name| &**name);
+        self.upstream.as_deref().into_iter().chain(parts)
     }
 
     pub(super) fn entity(&self) -> Entity {
@@ -119,12 +163,18 @@ impl Kept {
             age: self.age,
             created_at: self.created_at,
             updated_at: self.updated_at,
-            value: self.value(),
+            text: self.text.clone(),
         }
     }
 
     pub(super) fn value(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_default()
+    }
+
+    /// Whether it is this text, or the same in other words.
+    pub(super) fn is_written(&self, text: &str) -> bool {
+        *self.text == *text
+            || serde_json::from_str::<Value>(text).is_ok_and(|text| self.value() == text)
     }
 
     pub(super) fn route(&self) -> Option<model::Route> {
@@ -157,45 +207,43 @@ impl Kept {
     }
 }
 
-fn pieces(entity: &Entity) -> u32 {
-    if entity.kind != Kind::Route || entity.value.get("enabled") == Some(&Value::Bool(false)) {
-        return 0;
-    }
-    let also = entity.value.get("also").and_then(Value::as_array);
-    1 + also.map_or(0, |also| also.len() as u32)
+/// What the indices have of a route.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Head {
+    path_prefix: Option<String>,
+    path: Option<String>,
+    path_template: Option<String>,
+    path_regex: Option<String>,
+    upstream: Option<String>,
+    enabled: Option<bool>,
+    also: Vec<IgnoredAny>,
+    traffic_split: Vec<Part>,
+    auth: Proof,
+    mirror: Option<String>,
 }
 
-/// The upstreams that a route uses beside its own: those that share its requests, the one that is
-/// asked about them, and the one that gets copies.
-fn parts(entity: &Entity) -> Box<[Box<str>]> {
-    if entity.kind != Kind::Route {
-        return Box::default();
-    }
-    let split = entity.value.get("traffic_split");
-    let targets = split.and_then(Value::as_array).into_iter().flatten();
-    let asked = entity.value.pointer("/auth/forward");
-    let users = targets.chain(asked);
-    let users = users.filter_map(|user| user.get("upstream")?.as_str());
-    let mirror = entity.value.get("mirror").and_then(Value::as_str);
-    users.chain(mirror).map(Into::into).collect()
+/// A part of a route that names an upstream.
+#[derive(Deserialize)]
+struct Part {
+    upstream: String,
+}
+
+/// What the indices have of a proof.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Proof {
+    forward: Option<Part>,
 }
 
 /// The keys that a route may match the path with.
 const PATH_KEYS: [&str; 4] = ["path_prefix", "path", "path_template", "path_regex"];
 
-/// The hash of what the route `value` matches the path with.
-fn path_hash(value: &Value) -> u64 {
-    let given = PATH_KEYS
-        .iter()
-        .find_map(|key| Some((key, value.get(key)?.as_str()?)));
-    let (key, path) = given.unwrap_or((&"", ""));
-    hash_of(key, path)
-}
-
-fn hash_of(key: &str, path: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (key, path).hash(&mut hasher);
-    hasher.finish()
+/// The hash of what a route matches the path with, by the places of the keys.
+fn path_hash(given: [Option<&str>; 4]) -> u64 {
+    let given = given.into_iter().enumerate();
+    let mut given = given.filter_map(|(key, path)| Some((key, path?)));
+    SECRET.hash_one(given.next().unwrap_or((PATH_KEYS.len(), "")))
 }
 
 /// What a route matches the path with, as it was written.
@@ -224,51 +272,51 @@ impl Entities {
     }
 
     /// The routes that match the path with what the route `value` has, or none by chance.
-    pub(super) fn like(&self, value: &Value) -> &[Rc<Kept>] {
-        self.at(path_hash(value))
+    pub(super) fn like(&self, value: &Value) -> impl Iterator<Item = &Rc<Kept>> {
+        let given = PATH_KEYS.map(|key| value.get(key).and_then(Value::as_str));
+        self.at(path_hash(given))
     }
 
     /// The routes with this `path_prefix`.
     pub(super) fn with_prefix(&self, prefix: &str) -> impl Iterator<Item = &Rc<Kept>> {
-        let found = self.at(hash_of("path_prefix", prefix)).iter();
+        let found = self.at(path_hash([Some(prefix), None, None, None]));
         found.filter(move |route| {
             route.value().get("path_prefix").and_then(Value::as_str) == Some(prefix)
         })
     }
 
-    fn at(&self, path: u64) -> &[Rc<Kept>] {
-        match self.by_path.get(&path) {
-            None => &[],
-            Some(Few::One(one)) => std::slice::from_ref(one),
-            Some(Few::More(more)) => more,
-        }
+    fn at(&self, path: u64) -> impl Iterator<Item = &Rc<Kept>> {
+        let found = self.by_path.range((path, 0)..=(path, u64::MAX));
+        found.filter_map(|(_, age)| self.by_age.get(age))
     }
 
     /// The ids of the routes that use an upstream.
     pub(super) fn users(&self, upstream: &str) -> impl Iterator<Item = &Rc<str>> {
-        self.users.get(upstream).into_iter().flatten()
+        let ages = self.users.get(upstream).into_iter().flatten();
+        ages.filter_map(|age| Some(&self.by_age.get(age)?.id))
     }
 
     /// Adds an entity, or puts it in the place of the one with its id.
     pub(super) fn put(&mut self, kept: Rc<Kept>) {
         self.remove(&kept.id);
+        self.add(kept);
+    }
+
+    /// Adds an entity whose id is not there.
+    pub(super) fn add(&mut self, kept: Rc<Kept>) {
         for upstream in kept.used() {
-            self.users
-                .entry(upstream.into())
-                .or_default()
-                .insert(kept.id.clone());
-        }
-        if kept.kind == Kind::Route {
-            match self.by_path.get_mut(&kept.path) {
-                None => {
-                    self.by_path.insert(kept.path, Few::One(kept.clone()));
+            match self.users.get_mut(upstream) {
+                Some(users) => {
+                    users.insert(kept.age);
                 }
-                Some(Few::More(more)) => more.push(kept.clone()),
-                Some(few) => {
-                    let Few::One(one) = &*few else { return };
-                    *few = Few::More(vec![one.clone(), kept.clone()]);
+                None => {
+                    let users = BTreeSet::from([kept.age]);
+                    self.users.insert(upstream.into(), users);
                 }
             }
+        }
+        if kept.kind == Kind::Route {
+            self.by_path.insert((kept.path, kept.age));
         }
         self.by_age.insert(kept.age, kept.clone());
         self.by_id.insert(kept.id.clone(), kept);
@@ -280,20 +328,13 @@ impl Entities {
         self.by_age.remove(&kept.age);
         for upstream in kept.used() {
             if let Some(users) = self.users.get_mut(upstream) {
-                users.remove(id);
+                users.remove(&kept.age);
                 if users.is_empty() {
                     self.users.remove(upstream);
                 }
             }
         }
-        if let Some(few) = self.by_path.get_mut(&kept.path) {
-            match few {
-                Few::More(more) if more.len() > 1 => more.retain(|one| one.id != kept.id),
-                Few::More(_) | Few::One(_) => {
-                    self.by_path.remove(&kept.path);
-                }
-            }
-        }
+        self.by_path.remove(&(kept.path, kept.age));
         Some(kept)
     }
 }
@@ -318,11 +359,17 @@ impl State {
             pending: Vec::new(),
             last_reload_error: None,
         };
+        // Routes that come one after the other often have one upstream: it is kept once.
+        let mut last: Option<Arc<str>> = None;
         for entity in entities {
             state.next_age = state.next_age.max(entity.age + 1);
-            state
-                .of_kind_mut(entity.kind)
-                .put(Rc::new(Kept::of(entity)));
+            let mut kept = Kept::of(entity);
+            if last.is_some() && kept.upstream == last {
+                kept.upstream.clone_from(&last);
+            } else {
+                last.clone_from(&kept.upstream);
+            }
+            state.of_kind_mut(entity.kind).put(Rc::new(kept));
         }
         state
     }

@@ -1,6 +1,6 @@
 //! All routes of a table by host: exact names, wildcards, and those for any host.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::condition::{Fields, Question};
 use super::label::Label;
@@ -30,6 +30,9 @@ struct Host {
     regexes: Arc<Vec<Arc<Route>>>,
 }
 
+/// What most hosts have.
+static NONE: LazyLock<Arc<Vec<Arc<Route>>>> = LazyLock::new(Arc::default);
+
 // === impl Hosts ===
 
 impl Hosts {
@@ -49,7 +52,10 @@ impl Hosts {
         };
         let hash = seed.hash(name);
         if hosts.get(hash, name).is_none() {
-            hosts.insert(hash, Arc::new(Host::new(name)));
+            let mut host = Host::new(name);
+            host.insert(seed, route);
+            hosts.insert(hash, Arc::new(host));
+            return;
         }
         hosts.edit(hash, name, |host| {
             host.insert(seed, route);
@@ -121,7 +127,7 @@ impl Host {
             name: Label::new(name),
             paths: Node::new(b""),
             folded: Node::new(b""),
-            regexes: Arc::default(),
+            regexes: NONE.clone(),
         }
     }
 

@@ -156,12 +156,22 @@ impl<T> Branch<T> {
 
     fn add_slot(&mut self, index: usize, slot: Slot<T>) {
         self.top = self.top.max(slot.top());
-        let (before, after) = self.slots.split_at(index);
-        let before = before.iter().cloned();
-        self.slots = before
-            .chain(once(slot))
-            .chain(after.iter().cloned())
-            .collect();
+        let mut slots = std::mem::take(&mut self.slots);
+        self.slots = match Arc::get_mut(&mut slots) {
+            // What nobody else shares moves: the counts of entries are in memory far away.
+            Some(own) => {
+                let (before, after) = own.split_at_mut(index);
+                let before = before.iter_mut().map(Slot::take);
+                let after = after.iter_mut().map(Slot::take);
+                before.chain(once(slot)).chain(after).collect()
+            }
+            None => {
+                let (before, after) = slots.split_at(index);
+                let before = before.iter().cloned();
+                let after = after.iter().cloned();
+                before.chain(once(slot)).chain(after).collect()
+            }
+        };
     }
 
     fn remove_slot(&mut self, index: usize) {
@@ -302,6 +312,11 @@ impl<T> Clone for Branch<T> {
 // === impl Slot ===
 
 impl<T> Slot<T> {
+    /// The slot; an empty one stays.
+    fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::Branch(Branch::new()))
+    }
+
     fn top(&self) -> i32 {
         match self {
             Self::Branch(branch) => branch.top,

@@ -140,6 +140,9 @@ pub enum Change {
     },
 }
 
+/// How many more routes use an upstream than before.
+type Uses = HashMap<UpstreamId, i32>;
+
 /// The route of a request.
 #[derive(Debug)]
 pub struct Found<'t> {
@@ -192,6 +195,7 @@ impl Table {
             ..Self::empty()
         };
         next.upstreams.forget_routes();
+        let mut uses = Uses::new();
         let mut names = HashSet::new();
         for upstream in upstreams {
             if !names.insert(upstream.name.as_str()) {
@@ -221,8 +225,9 @@ impl Table {
             if next.route(&id).is_some() {
                 return Err(CompileError::DuplicateRoute { route: id });
             }
-            next.put_route(id, route, age, self)?;
+            next.put_route(id, route, age, Some(self), &mut uses)?;
         }
+        next.count(uses);
         Ok(next)
     }
 
@@ -233,6 +238,20 @@ impl Table {
     /// consistent. Of several changes of one thing the last one counts.
     pub fn change(&self, changes: &[Change]) -> Result<Self, CompileError> {
         let mut next = self.clone();
+        next.apply_over(changes, Some(self))?;
+        Ok(next)
+    }
+
+    /// The same in place, for many changes. After an error the table is of no use.
+    pub fn apply(&mut self, changes: &[Change]) -> Result<(), CompileError> {
+        self.apply_over(changes, None)
+    }
+
+    fn apply_over(
+        &mut self,
+        changes: &[Change],
+        before: Option<&Self>,
+    ) -> Result<(), CompileError> {
         let mut last = HashMap::new();
         for change in changes {
             match change {
@@ -243,39 +262,41 @@ impl Table {
         }
         for change in changes {
             if let Change::PutUpstream(upstream) = change {
-                next.upstreams.put(upstream)?;
+                self.upstreams.put(upstream)?;
             }
         }
+        let mut uses = Uses::new();
         for change in changes {
             match change {
                 Change::PutRoute { route, age } => {
                     let id = route.id.clone().unwrap_or_else(|| default_id(route));
-                    next.put_route(id, route, *age, self)?;
+                    self.put_route(id, route, *age, before, &mut uses)?;
                 }
-                Change::Keys { source, keys } => next.directory.set_keys(source, keys),
+                Change::Keys { source, keys } => self.directory.set_keys(source, keys),
                 Change::Pages(pages) => {
-                    next.directory.pages = pages.iter().map(ErrorPage::of).collect();
+                    self.directory.pages = pages.iter().map(ErrorPage::of).collect();
                 }
-                Change::PutConsumer(consumer) => next.directory.put_consumer(consumer),
+                Change::PutConsumer(consumer) => self.directory.put_consumer(consumer),
                 Change::PutVerifier { id, jwt } => {
-                    next.directory.put_verifier(id, (**jwt).clone());
+                    self.directory.put_verifier(id, (**jwt).clone());
                 }
-                Change::RemoveConsumer(id) => next.directory.remove_consumer(id),
-                Change::RemoveVerifier(id) => next.directory.remove_verifier(id),
-                Change::RemoveRoute(id) => next.remove_route(id),
-                Change::Resolve { name, addresses } => next.upstreams.resolve(name, addresses),
+                Change::RemoveConsumer(id) => self.directory.remove_consumer(id),
+                Change::RemoveVerifier(id) => self.directory.remove_verifier(id),
+                Change::RemoveRoute(id) => self.remove_route(id, &mut uses),
+                Change::Resolve { name, addresses } => self.upstreams.resolve(name, addresses),
                 Change::Health {
                     upstream,
                     server,
                     up,
-                } => next.upstreams.set_health(upstream, server, *up),
+                } => self.upstreams.set_health(upstream, server, *up),
                 Change::PutUpstream(_) | Change::RemoveUpstream(_) => {}
             }
         }
+        self.count(uses);
         for (name, _) in last.into_iter().filter(|(_, stays)| !stays) {
-            next.upstreams.remove(name)?;
+            self.upstreams.remove(name)?;
         }
-        Ok(next)
+        Ok(())
     }
 
     /// The route for `question`, the first in the order of [`Order`] that matches.
@@ -363,24 +384,29 @@ impl Table {
         id: String,
         declared: &model::Route,
         age: u64,
-        before: &Self,
+        before: Option<&Self>,
+        uses: &mut Uses,
     ) -> Result<(), CompileError> {
+        // Of what was before only the limit goes on.
+        let limited = declared.rate_limit.is_some();
+        let before = limited.then(|| before.unwrap_or(self).route(&id).cloned());
+        let before = before.flatten();
         let route = Route::compile(
-            id.clone(),
+            id,
             declared,
             age,
             &|name| self.upstreams.id(name),
-            before.route(&id).map(|route| &**route),
+            before.as_deref(),
         )?;
         let route = Arc::new(route);
         for upstream in route.upstreams() {
-            self.upstreams.count_route(upstream, true);
+            *uses.entry(upstream).or_default() += 1;
         }
         // Before the old route goes, so that keys that both use stay.
         for source in route.sources() {
             self.directory.count_source(source, true);
         }
-        self.remove_route(&route.id);
+        self.remove_route(&route.id, uses);
         self.hosts.insert(&self.seed, &route);
         self.routes
             .insert(self.seed.hash(route.id.as_bytes()), route);
@@ -388,13 +414,20 @@ impl Table {
         Ok(())
     }
 
-    fn remove_route(&mut self, id: &str) {
+    /// Counts the routes that use each upstream.
+    fn count(&mut self, uses: Uses) {
+        for (upstream, more) in uses {
+            self.upstreams.count_routes(upstream, more);
+        }
+    }
+
+    fn remove_route(&mut self, id: &str, uses: &mut Uses) {
         let Some(route) = self.routes.remove(self.seed.hash(id.as_bytes()), id) else {
             return;
         };
         self.hosts.remove(&self.seed, &route);
         for upstream in route.upstreams() {
-            self.upstreams.count_route(upstream, false);
+            *uses.entry(upstream).or_default() -= 1;
         }
         for source in route.sources() {
             self.directory.count_source(source, false);

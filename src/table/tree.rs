@@ -62,12 +62,15 @@ impl Node {
                 let segment = segment.as_bytes();
                 let hash = seed.hash(segment);
                 if self.literals.get(hash, segment).is_none() {
-                    self.literals.insert(hash, Arc::new(Self::new(segment)));
-                }
-                self.literals.edit(hash, segment, |child| {
+                    let mut child = Self::new(segment);
                     child.insert(seed, edges, route);
-                    true
-                });
+                    self.literals.insert(hash, Arc::new(child));
+                } else {
+                    self.literals.edit(hash, segment, |child| {
+                        child.insert(seed, edges, route);
+                        true
+                    });
+                }
             }
         }
         self.top = self.top.max(route.order.rank());

@@ -258,19 +258,14 @@ impl Upstreams {
         });
     }
 
-    /// Notes that one more route uses `id`, or (`false`) one less.
-    pub(super) fn count_route(&mut self, id: UpstreamId, more: bool) {
+    /// Notes that so many more routes use `id`, or less.
+    pub(super) fn count_routes(&mut self, id: UpstreamId, more: i32) {
         let Some(name) = self.get(id).map(|upstream| upstream.name.clone()) else {
             return;
         };
         self.names
             .edit(self.seed.hash(name.as_bytes()), &name, |named| {
-                let change = if more {
-                    u32::checked_add
-                } else {
-                    u32::checked_sub
-                };
-                named.routes = change(named.routes, 1).unwrap_or(named.routes);
+                named.routes = named.routes.saturating_add_signed(more);
                 true
             });
     }

@@ -392,8 +392,10 @@ fn change_list<'c>(
                     continue;
                 };
                 let old = slot.as_ref();
-                if old.is_none_or(|old| old.value != entity.value) {
-                    *slot = Some(Element::of(entity, old.map_or(entity.age, |old| old.age)));
+                let value = entity.value();
+                if old.is_none_or(|old| old.value != value) {
+                    let age = old.map_or(entity.age, |old| old.age);
+                    *slot = Some(Element::of(entity, value, age));
                     changed = true;
                 }
             }
@@ -409,12 +411,12 @@ fn change_list<'c>(
 }
 
 impl Element {
-    fn of(entity: &Entity, age: u64) -> Arc<Self> {
+    fn of(entity: &Entity, value: Value, age: u64) -> Arc<Self> {
         Arc::new(Self {
             id: entity.id.clone(),
             age,
-            settled: would_be_named(entity.kind, &entity.value, &entity.id),
-            value: entity.value.clone(),
+            settled: would_be_named(entity.kind, &value, &entity.id),
+            value,
         })
     }
 }

@@ -5,14 +5,14 @@
 
 use std::cmp::Ordering;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::document::Document;
 use super::error::StoreError;
@@ -48,13 +48,14 @@ pub struct EmbeddedStore {
 }
 
 /// An entity as the value of its key.
-#[derive(Deserialize, Serialize)]
-struct Stored<V> {
+#[derive(Deserialize)]
+struct Stored<'t> {
     revision: u64,
     age: u64,
     created_at: u64,
     updated_at: u64,
-    value: V,
+    #[serde(borrow)]
+    value: &'t RawValue,
 }
 
 impl EmbeddedStore {
@@ -208,10 +209,13 @@ fn write(database: &Database, epoch: u64, changes: &[EntityChange]) -> Result<()
     transaction.set_quick_repair(true);
     {
         let mut table = transaction.open_table(ENTITIES)?;
+        let mut stored = Vec::new();
         for (key, change) in &keyed {
             match change {
                 EntityChange::Put(entity) => {
-                    table.insert(key.as_str(), encode(entity)?.as_slice())?;
+                    stored.clear();
+                    encode(entity, &mut stored)?;
+                    table.insert(key.as_str(), stored.as_slice())?;
                 }
                 EntityChange::Remove { .. } => {
                     table.remove(key.as_str())?;
@@ -274,25 +278,26 @@ fn key_of(change: &EntityChange) -> String {
 }
 
 fn key(kind: Kind, id: &str) -> String {
-    format!("{}/{id}", kind.name())
+    [kind.name(), "/", id].concat()
 }
 
-fn encode(entity: &Entity) -> Result<Vec<u8>, redb::Error> {
+/// Writes `entity` into `stored`. Its text is JSON already, so it is not read.
+fn encode(entity: &Entity, stored: &mut Vec<u8>) -> Result<(), redb::Error> {
     let Entity {
         revision,
         age,
         created_at,
         updated_at,
         ..
-    } = *entity;
-    let stored = Stored {
-        revision,
-        age,
-        created_at,
-        updated_at,
-        value: &entity.value,
-    };
-    serde_json::to_vec(&stored).map_err(|error| redb::Error::Io(error.into()))
+    } = entity;
+    write!(
+        stored,
+        "{{\"revision\":{revision},\"age\":{age},\"created_at\":{created_at},\
+         \"updated_at\":{updated_at},\"value\":"
+    )?;
+    stored.extend_from_slice(entity.text.as_bytes());
+    stored.push(b'}');
+    Ok(())
 }
 
 fn decode(key: &str, stored: &[u8]) -> Option<Entity> {
@@ -304,7 +309,7 @@ fn decode(key: &str, stored: &[u8]) -> Option<Entity> {
         created_at,
         updated_at,
         value,
-    } = serde_json::from_slice::<Stored<Value>>(stored).ok()?;
+    } = serde_json::from_slice::<Stored<'_>>(stored).ok()?;
     Some(Entity {
         kind,
         id: id.to_owned(),
@@ -312,7 +317,7 @@ fn decode(key: &str, stored: &[u8]) -> Option<Entity> {
         age,
         created_at,
         updated_at,
-        value,
+        text: value.get().into(),
     })
 }
 

@@ -102,30 +102,30 @@ impl Store {
 /// The entities of `config`; in the words of `document`, if there is one.
 fn entities(document: Option<&Document>, config: &Config, epoch: u64) -> Vec<Entity> {
     let now = now_ms();
-    let entity = |kind, id: &str, age, value| Entity {
+    let entity = |kind, id: &str, age, value: &Value| Entity {
         kind,
         id: id.to_owned(),
         revision: epoch,
         age,
         created_at: now,
         updated_at: now,
-        value,
+        text: value.to_string().into(),
     };
     if let Some(document) = document {
         let each = document.elements();
         return each
-            .map(|(kind, id, age, value)| entity(kind, id, age, value.clone()))
+            .map(|(kind, id, age, value)| entity(kind, id, age, value))
             .collect();
     }
     let upstreams = (0..)
         .zip(&config.upstreams)
-        .map(|(age, upstream)| entity(Kind::Upstream, &upstream.name, age, value_of(upstream)));
+        .map(|(age, upstream)| entity(Kind::Upstream, &upstream.name, age, &value_of(upstream)));
     let routes = (0..).zip(&config.routes).map(|(age, route)| {
         let id = route
             .id
             .clone()
             .unwrap_or_else(|| model::Route::derived_id(route));
-        entity(Kind::Route, &id, age, value_of(route))
+        entity(Kind::Route, &id, age, &value_of(route))
     });
     let documents = config.entities.iter().flat_map(|(list, values)| {
         let kind = Kind::of_list(list);
@@ -138,7 +138,7 @@ fn entities(document: Option<&Document>, config: &Config, epoch: u64) -> Vec<Ent
     });
     let documents = documents.filter_map(|(kind, age, value)| {
         let id = value.get(kind.id_key())?.as_str()?;
-        Some(entity(kind, id, age, Value::Object(value.clone())))
+        Some(entity(kind, id, age, &Value::Object(value.clone())))
     });
     upstreams.chain(routes).chain(documents).collect()
 }

@@ -59,7 +59,7 @@ fn put(kind: Kind, id: &str, age: u64, value: Value) -> EntityChange {
         age,
         created_at,
         updated_at,
-        value,
+        text: value.to_string().into(),
     })
 }
 
@@ -93,7 +93,7 @@ fn entities_are_as_declared_and_named() {
     let opened = open(&folder.write("c.yaml", YAML));
     assert_eq!(ids(&opened), ["one", "a", "a-2", "c"]);
     assert_eq!(
-        opened.entities[1].value,
+        opened.entities[1].value(),
         json!({"path_prefix": "/a", "respond": {"status": 204}})
     );
     assert_eq!(opened.entities[3].age, 2);

@@ -8,6 +8,7 @@ mod auth;
 mod balance;
 mod listener;
 mod pattern;
+mod plain;
 mod policy;
 mod route;
 mod sections;
@@ -20,6 +21,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 pub use pattern::{PATTERN_BYTES_MAX, compile};
+pub use plain::is_plain;
 pub use policy::is_free_field;
 pub use route::{PATH_BYTES_MAX, SEGMENTS_MAX};
 pub use surroundings::surroundings;

@@ -62,6 +62,17 @@ pub(crate) struct Outcome {
     pub(crate) changed: bool,
 }
 
+impl Outcome {
+    /// What became of an entity that nobody wants to see.
+    pub(crate) fn of(kept: &Kept, created: bool) -> Self {
+        Self {
+            id: kept.id.clone(),
+            created,
+            ..Self::default()
+        }
+    }
+}
+
 impl Act for EntityWrite {
     fn act(&self, stage: &mut Stage<'_>) -> Result<Done, Refusal> {
         let step = self.step.take().ok_or(Refusal::Stopping)?;
@@ -207,10 +218,13 @@ impl EntityWrite {
         let value = match resource.view {
             View::Route => {
                 let native = convert::route_to_native(entity).map_err(Fault::bad_request)?;
-                if let Some(upstream) = native.upstream {
-                    self.put_own(stage, &upstream, &mut differences)?;
+                if let Some(upstream) = native.upstream
+                    && stage.get(Kind::Upstream, &upstream.name).is_none()
+                {
+                    let put = put_own(stage, &upstream)?;
+                    differences.extend(Difference::of(None, Some(put)));
                 }
-                let value = json!(native.route);
+                let value = convert::declared(&native.route);
                 typed = Some(native.route);
                 value
             }
@@ -253,22 +267,6 @@ impl EntityWrite {
             return Ok(());
         }
         Err(Fault::unauthorized("you cannot access this resource").into())
-    }
-
-    /// The upstream that a route has to itself; other routes with the same servers share it.
-    fn put_own(
-        &self,
-        stage: &mut Stage<'_>,
-        upstream: &Upstream,
-        differences: &mut Vec<Difference>,
-    ) -> Result<(), Refusal> {
-        if stage.get(Kind::Upstream, &upstream.name).is_some() {
-            return Ok(());
-        }
-        let value = (json!(upstream), None);
-        let put = put_value(stage, Kind::Upstream, &upstream.name, value, None)?;
-        differences.extend(Difference::of(None, Some(put)));
-        Ok(())
     }
 
     fn delete(&self, stage: &mut Stage<'_>, id: &str) -> Result<(Outcome, Done), Refusal> {
@@ -342,6 +340,12 @@ fn put_value(
         }
     };
     stage.check_and_put_typed(kind, id.to_owned(), value, typed, since, Source::Dialect)
+}
+
+/// Puts the upstream that a route has to itself; other routes with the same servers share it.
+pub(crate) fn put_own(stage: &mut Stage<'_>, upstream: &Upstream) -> Result<Rc<Kept>, Refusal> {
+    let value = (json!(upstream), None);
+    put_value(stage, Kind::Upstream, &upstream.name, value, None)
 }
 
 fn take_out(

@@ -12,34 +12,28 @@ use std::time::Duration;
 use http_body_util::BodyExt as _;
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, header};
-use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use super::Call;
-use super::access::{Flag, Rights};
-use super::act::{EntityWrite, Outcome, Step};
-use super::body::{self, Content};
-use super::catalogue::{self, Resource};
+use super::access::Flag;
+use super::batch::{Asked, BatchWrite, LINE_BYTES_MAX, Line, LineFault, LineResult, Verb};
+use super::catalogue;
 use super::fault::Fault;
 use super::media::BodyType;
-use super::patch::Patch;
 use crate::admin::audit::Action;
-use crate::admin::commit::{Act, Done, Operation, Refusal, Write, Writer};
+use crate::admin::commit::{Operation, Write, Writer};
 use crate::admin::condition::Conditions;
 use crate::admin::core::Core;
 use crate::admin::listener;
 use crate::admin::payload::Payload;
 use crate::admin::request::{self, Answer, Request, read_body};
-use crate::admin::stage::Stage;
 use crate::wire::ndjson::Splitter;
 
-/// Bytes of a line.
-const LINE_BYTES_MAX: usize = 1024 * 1024;
 /// Lines of a batch.
-const BATCH_LINES_MAX: usize = 1_024;
+const BATCH_LINES_MAX: usize = 8_192;
 /// Bytes of a batch; a line more may come on top.
-const BATCH_BYTES_MAX: usize = 1024 * 1024;
+const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Batches under way at one time, at the most.
 const GROUP_MAX: u64 = 9;
 /// How long a client may send nothing.
@@ -88,9 +82,12 @@ async fn begin(core: &Rc<Core>, request: &Request, body: Incoming) -> Result<Ans
     let action = Action::of(verb.word(), &resource.audit_name(false));
     let stream = Stream {
         core: core.clone(),
-        resource,
-        verb,
-        rights: call.rights.clone(),
+        asked: Rc::new(Asked {
+            resource,
+            verb,
+            rights: call.rights.clone(),
+            servers: RefCell::default(),
+        }),
         by: Writer {
             action: Some(action),
             ..request.writer()
@@ -112,44 +109,14 @@ async fn begin(core: &Rc<Core>, request: &Request, body: Incoming) -> Result<Ans
     Ok(answer)
 }
 
-/// What is done with each line.
-#[derive(Clone, Copy, Debug)]
-enum Verb {
-    Create,
-    Delete,
-    Patch,
-    Update,
-}
-
 /// A request under way.
 struct Stream {
     core: Rc<Core>,
-    resource: &'static Resource,
-    verb: Verb,
-    rights: Rc<Rights>,
+    asked: Rc<Asked>,
     by: Writer,
     wait: Duration,
     dry_run: bool,
     force: bool,
-}
-
-/// A line to be done: its number, and its text unless it was too long.
-type Line = (u64, Option<Box<[u8]>>);
-
-/// What became of a line.
-type LineResult = (u64, Result<Outcome, Box<LineFault>>);
-
-/// Why a line is not done, and what it says if it can be read.
-#[derive(Clone)]
-struct LineFault {
-    fault: Fault,
-    entity: Option<Value>,
-}
-
-impl LineFault {
-    fn of(fault: Fault, entity: Option<Value>) -> Box<Self> {
-        Box::new(Self { fault, entity })
-    }
 }
 
 /// A batch under way; the permit is given back when its answer has been taken.
@@ -220,7 +187,7 @@ impl Stream {
         let results = Rc::new(RefCell::new(Vec::new()));
         let numbers: Vec<u64> = lines.iter().map(|(number, _)| *number).collect();
         let act = BatchWrite {
-            stream: self.clone(),
+            asked: self.asked.clone(),
             lines,
             atomic,
             results: results.clone(),
@@ -258,181 +225,13 @@ impl Stream {
         }
         let mut text = Vec::with_capacity(results.len() * 96);
         for (line, result) in &results {
-            let shown = self.show(*line, result);
-            let _ = serde_json::to_writer(&mut text, &shown);
+            match result {
+                Ok(outcome) => self.asked.show(&outcome.id, &mut text),
+                Err(fault) => fault.show(*line, &mut text),
+            }
             text.push(b'\n');
         }
         text.into()
-    }
-
-    fn show(&self, line: u64, result: &Result<Outcome, Box<LineFault>>) -> Value {
-        match result {
-            Ok(outcome) => {
-                let (status, word) = self.verb.success();
-                json!({
-                    "status": status, word: true, "id": &*outcome.id,
-                    "id_field": self.resource.id_key,
-                })
-            }
-            Err(line_fault) => {
-                let LineFault { fault, entity } = &**line_fault;
-                let mut shown = json!({
-                    "status": fault.status,
-                    "error": fault.error,
-                    "error_description": fault.description,
-                    "line": line,
-                });
-                if let Some(entity) = entity {
-                    shown["entity"] = entity.clone();
-                }
-                shown
-            }
-        }
-    }
-
-    /// What a line asks for.
-    fn step(&self, text: Option<&[u8]>) -> Result<Step, Fault> {
-        let text = text.ok_or_else(|| {
-            Fault::bad_request(format!("the line has more than {LINE_BYTES_MAX} bytes"))
-        })?;
-        let mut value = body::entity(text)?;
-        if let Verb::Create = self.verb {
-            return Ok(Step::Create(Content::Entity(value)));
-        }
-        let key = self.resource.id_key;
-        let id = value.get(key).or_else(|| value.get("id"));
-        let id = id
-            .and_then(Value::as_str)
-            .filter(|id| !id.is_empty())
-            .ok_or_else(|| Fault::bad_request(format!("the line has no {key}")))?
-            .to_owned();
-        Ok(match self.verb {
-            Verb::Delete => Step::Delete(id),
-            Verb::Patch => {
-                let patch = value.get_mut("patch").map(Value::take).unwrap_or_default();
-                Step::Patch(id, Patch::operations(patch).map_err(Fault::bad_request)?)
-            }
-            Verb::Create | Verb::Update => Step::Replace(id, Content::Entity(value)),
-        })
-    }
-}
-
-/// A batch of lines as one write.
-struct BatchWrite {
-    stream: Rc<Stream>,
-    lines: Vec<Line>,
-    atomic: bool,
-    results: Rc<RefCell<Vec<LineResult>>>,
-}
-
-impl std::fmt::Debug for BatchWrite {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BatchWrite")
-            .field("lines", &self.lines.len())
-            .finish_non_exhaustive()
-    }
-}
-
-impl Act for BatchWrite {
-    fn act(&self, stage: &mut Stage<'_>) -> Result<Done, Refusal> {
-        let mut all = Done {
-            epoch: stage.epoch,
-            differences: Vec::new(),
-            subject: None,
-        };
-        let mut results = Vec::with_capacity(self.lines.len());
-        let mut failed = false;
-        for (number, text) in &self.lines {
-            let result = self.line(stage, text.as_deref()).map(|(outcome, done)| {
-                all.differences.extend(done.differences);
-                outcome
-            });
-            failed |= result.is_err();
-            results.push((*number, result));
-        }
-        if self.atomic && failed {
-            let undone = Fault {
-                status: 400,
-                error: "not_applied",
-                description: json!("another line failed, and all were to be done or none"),
-            };
-            for (_, result) in results.iter_mut().filter(|(_, result)| result.is_ok()) {
-                *result = Err(LineFault::of(undone.clone(), None));
-            }
-            *self.results.borrow_mut() = results;
-            return Err(undone.into());
-        }
-        *self.results.borrow_mut() = results;
-        Ok(all)
-    }
-}
-
-impl BatchWrite {
-    /// One line, the whole of it or nothing.
-    fn line(
-        &self,
-        stage: &mut Stage<'_>,
-        text: Option<&[u8]>,
-    ) -> Result<(Outcome, Done), Box<LineFault>> {
-        // What a line says is shown where it fails, if it says anything.
-        let entity = || serde_json::from_slice(text?).ok();
-        let step = self
-            .stream
-            .step(text)
-            .map_err(|fault| LineFault::of(fault, entity()))?;
-        let act = EntityWrite {
-            resource: self.stream.resource,
-            rights: self.stream.rights.clone(),
-            step: RefCell::default(),
-            conditions: Conditions::default(),
-            exists_status: EXISTS,
-            shows: false,
-            outcome: Rc::default(),
-        };
-        let mark = stage.mark();
-        act.perform(stage, step).map_err(|refusal| {
-            stage.roll_back(mark);
-            LineFault::of(self.stream.verb.word_for(refusal.into()), entity())
-        })
-    }
-}
-
-/// Tells an entity that is there already from every other fault.
-const EXISTS: u16 = 409;
-
-impl Verb {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Create => "BULK_CREATE",
-            Self::Update => "BULK_UPDATE",
-            Self::Patch => "BULK_PATCH",
-            Self::Delete => "BULK_DELETED",
-        }
-    }
-
-    fn success(self) -> (u16, &'static str) {
-        match self {
-            Self::Create => (201, "created"),
-            Self::Update | Self::Patch => (200, "updated"),
-            Self::Delete => (200, "deleted"),
-        }
-    }
-
-    /// A fault in the words that lines have for it.
-    fn word_for(self, fault: Fault) -> Fault {
-        let (status, description) = match (self, fault.status) {
-            (Self::Create, EXISTS) if fault.error == "conflict" => {
-                (400, json!("entity already exists"))
-            }
-            (Self::Patch, 404) => (400, json!({"error": "entity not found"})),
-            (_, 404) => (404, json!("entity does not exists")),
-            _ => return fault,
-        };
-        Fault {
-            status,
-            error: "bad_entity",
-            description,
-        }
     }
 }
 

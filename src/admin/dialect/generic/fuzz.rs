@@ -1,12 +1,15 @@
 //! Fuzz: the ways into the parts of this dialect that read what strangers write, for the fuzz
 //! targets of `tests/fuzz`, which see only what is public.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::body::{self, Content};
 use super::catalogue;
 use super::listing::Listing;
 use super::patch::Patch;
+use super::plain::{Buffers, Plain};
+use super::{check, convert};
+use crate::model;
 
 /// Reads a query and looks with it at an entity.
 pub fn listing(query: &str, entity: &Value) {
@@ -49,8 +52,8 @@ pub fn body(kind: &str, text: &[u8]) {
     if resource.form.check(&entity).is_err() {
         return;
     }
-    if let Ok(native) = super::convert::route_to_native(entity.clone()) {
-        let mut shown = super::convert::route_to_generic(&native.route, native.upstream.as_ref());
+    if let Ok(native) = convert::route_to_native(entity.clone()) {
+        let mut shown = convert::route_to_generic(&native.route, native.upstream.as_ref());
         if let Some(members) = shown.as_object_mut() {
             members.shift_remove("ringway");
         }
@@ -59,4 +62,40 @@ pub fn body(kind: &str, text: &[u8]) {
         }
         assert_eq!(shown, entity, "an entity comes back as it was");
     }
+}
+
+/// Reads a line of a bulk request the short way and, if it can be read so, the general way, which
+/// must make the same of it.
+pub fn line(line: &[u8]) {
+    if let Some(short) = short(line) {
+        assert_eq!(
+            Some(short),
+            general(line),
+            "both ways make the same of a line"
+        );
+    }
+}
+
+/// What the short way makes of a line: the text that is kept, and the upstream of its own.
+pub(super) fn short(line: &[u8]) -> Option<(String, Value)> {
+    let plain = Plain::read(line)?;
+    let upstream = plain.upstream()?;
+    let (route, text) = plain.native(&upstream.name, &mut Buffers::default())?;
+    let mut kept: model::Route = serde_json::from_str(&text).ok()?;
+    kept.extensions.clear();
+    assert_eq!(kept, route, "what is kept is what the table gets");
+    Some((text.to_string(), json!(upstream)))
+}
+
+/// What the general way makes of it.
+pub(super) fn general(line: &[u8]) -> Option<(String, Value)> {
+    let resource = catalogue::find("any", "any", "routes")?;
+    let mut entity = body::entity(line).ok()?;
+    body::normalise(resource, &mut entity);
+    resource.form.check(&entity).ok()?;
+    check::entity(resource, &entity).ok()?;
+    let native = convert::route_to_native(entity).ok()?;
+    model::check_typed_route(&native.route, &Default::default()).ok()?;
+    let route = convert::declared(&native.route);
+    Some((route.to_string(), json!(native.upstream)))
 }

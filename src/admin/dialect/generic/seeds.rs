@@ -72,7 +72,7 @@ pub(in crate::admin) fn seed(entities: &mut Vec<Entity>, admin: &Admin) -> Resul
             age,
             created_at: since,
             updated_at: since,
-            value,
+            text: value.to_string().into(),
         });
     }
     Ok(())
@@ -133,7 +133,12 @@ mod tests {
         let count = entities.len();
         for entity in &entities {
             let resource = catalogue::of_stored(entity.kind).unwrap();
-            assert_eq!(resource.form.check(&entity.value), Ok(()), "{}", entity.id);
+            assert_eq!(
+                resource.form.check(&entity.value()),
+                Ok(()),
+                "{}",
+                entity.id
+            );
         }
         assert!(entities.iter().any(|entity| entity.id == "admin"));
         seed(&mut entities, &admin).unwrap();

@@ -3,7 +3,8 @@
 //! A delta remembers both sides, so that it is laid only over what it was made for: where the
 //! base has changed since, the change stays and that part of the delta falls away. The form is
 //! that of jsondiffpatch: `[new]` is an addition, `[old, new]` a replacement, `[old, 0, 0]` a
-//! removal, an object a delta of the members, with `"_t": "a"` of the elements of a list.
+//! removal, an object a delta of the members, with `"_t": "a"` of the elements of a list. Members
+//! are in the order of their names, so that one difference is one text.
 
 use serde_json::{Map, Value, json};
 
@@ -23,6 +24,7 @@ pub(crate) fn between(from: &Value, to: &Value) -> Option<Value> {
             let mut delta: Map<String, Value> = each.collect();
             (!delta.is_empty()).then(|| {
                 delta.insert(LIST.to_owned(), json!("a"));
+                delta.sort_keys();
                 Value::Object(delta)
             })
         }
@@ -74,6 +76,7 @@ fn members(from: &Map<String, Value>, to: &Map<String, Value>) -> Option<Value> 
     for (key, old) in from.iter().filter(|(key, _)| !to.contains_key(*key)) {
         delta.insert(key.clone(), json!([old, 0, 0]));
     }
+    delta.sort_keys();
     (!delta.is_empty()).then_some(Value::Object(delta))
 }
 

@@ -21,6 +21,41 @@ pub(super) struct Forwarding<'d> {
     pub(super) rewrite: bool,
 }
 
+/// What is shown of a host and path.
+pub(crate) struct Shown {
+    pub(crate) domain: String,
+    pub(crate) exact: bool,
+    pub(crate) strip: bool,
+    pub(crate) root: String,
+    pub(crate) rewrite: bool,
+}
+
+/// One domain of a route that forwards, read; `forwarding` is strip, root and rewrite.
+pub(crate) fn read_domain(
+    domain: &str,
+    exact: bool,
+    (strip, root, rewrite): (bool, &str, bool),
+) -> Also {
+    let forwarding = Forwarding {
+        strip,
+        root,
+        rewrite,
+    };
+    read(domain, exact, Some(forwarding))
+}
+
+/// The same back.
+pub(crate) fn show_domain(one: &Also) -> Shown {
+    let (strip, root, rewrite) = show_forwarding(one);
+    Shown {
+        domain: show(one),
+        exact: one.path.is_some() || one.path_template.is_some(),
+        strip,
+        root,
+        rewrite,
+    }
+}
+
 /// One domain, read.
 pub(super) fn read(domain: &str, exact: bool, forwarding: Option<Forwarding<'_>>) -> Also {
     let (host, path) = match domain.find('/') {

@@ -21,8 +21,11 @@ use serde_json::{Map, Value, json};
 use super::form::{self, Form};
 use crate::model::{Route, Upstream};
 
+pub(crate) use self::frontend::{read_domain, show_domain};
+pub(crate) use self::route::put_first;
 #[cfg(test)]
 use self::route::{REDIRECTION, STATIC_RESPONSE};
+pub(crate) use self::servers::target_id;
 
 /// The dialect's name among the extensions of an entity.
 pub(crate) const DIALECT: &str = "generic";
@@ -144,6 +147,39 @@ fn kept(delta: &Value) -> Value {
 /// A delta that was kept; none if it is no such text.
 fn known(kept: &Value) -> Option<Value> {
     serde_json::from_str(kept.as_str()?).ok()
+}
+
+/// The upstream that a route with these `targets` has to itself.
+pub(crate) fn own_upstream(targets: Vec<Value>) -> Option<Upstream> {
+    let mut backend = ROUTE_DEFAULTS.get("backend")?.clone();
+    *backend.get_mut("targets")? = Value::Array(targets);
+    let native = Native {
+        route: blank(),
+        upstream: servers::read("", &backend),
+    };
+    native.named().upstream
+}
+
+/// A route as it is kept: what every route is without a word is left out.
+pub(crate) fn declared(route: &Route) -> Value {
+    static BLANK: LazyLock<Value> = LazyLock::new(|| json!(blank()));
+    let mut value = json!(route);
+    if let Some(members) = value.as_object_mut() {
+        members.retain(|key, member| BLANK.get(key) != Some(member));
+    }
+    value
+}
+
+/// A route that says nothing but what an entity of defaults does.
+pub(crate) fn blank_of_generic() -> Route {
+    static BLANK: LazyLock<Route> = LazyLock::new(|| {
+        let mut route = blank();
+        if let Some(backend) = ROUTE_DEFAULTS.get("backend") {
+            route::read_times(backend, &mut route);
+        }
+        route
+    });
+    BLANK.clone()
 }
 
 fn read_backend(entity: &Value) -> Result<Upstream, String> {

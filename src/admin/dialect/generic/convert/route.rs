@@ -75,7 +75,7 @@ pub(super) fn plugin(id: &str, config: Value) -> Value {
     })
 }
 
-fn read_times(backend: &Value, route: &mut Route) {
+pub(super) fn read_times(backend: &Value, route: &mut Route) {
     let set = |key, place: &mut u64| {
         if let Some(time) = servers::time(backend, key) {
             *place = time;
@@ -193,7 +193,8 @@ fn read_frontend(entity: &Value, route: &mut Route) -> Result<(), String> {
     Ok(())
 }
 
-fn put_first(first: Also, route: &mut Route) {
+/// Makes `first` the host, the path and the rewriting of a route.
+pub(crate) fn put_first(first: Also, route: &mut Route) {
     route.host = first.host;
     route.path_prefix = first.path_prefix;
     route.path = first.path;

@@ -222,6 +222,11 @@ fn server(target: &Value) -> Server {
 /// How the path of a unix socket stands among host names.
 const UNIX: &str = "unix:";
 
+/// The id that a server is shown with.
+pub(crate) fn target_id(hostname: &str, port: u16) -> String {
+    format!("http://{hostname}:{port}")
+}
+
 fn target(server: &Server) -> Value {
     let hostname = match (&server.address, &server.unix) {
         (Some(address), _) => address.clone(),
@@ -230,7 +235,7 @@ fn target(server: &Server) -> Value {
     };
     let port = server.port.unwrap_or(80);
     json!({
-        "id": format!("http://{hostname}:{port}"),
+        "id": target_id(&hostname, port),
         "hostname": hostname,
         "port": port,
         "tls": false,
