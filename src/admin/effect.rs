@@ -48,10 +48,10 @@ impl Stage<'_> {
 }
 
 /// The templates among `entities`, by the id of their route.
-pub(super) fn templates(entities: &[Entity]) -> HashMap<&str, &Value> {
+pub(super) fn templates(entities: &[Entity]) -> HashMap<&str, Value> {
     let kind = Kind::of_list(TEMPLATES);
     let templates = entities.iter().filter(|entity| Some(entity.kind) == kind);
     templates
-        .map(|entity| (entity.id.as_str(), &entity.value))
+        .map(|entity| (entity.id.as_str(), entity.value()))
         .collect()
 }

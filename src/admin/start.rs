@@ -1,6 +1,7 @@
 //! Start: what must be there before a core runs, and the tasks of the admin core.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use serde_json::Value;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
@@ -151,7 +153,10 @@ pub fn prepare(path: Option<&Path>, mut config: Config) -> Result<Prepared, Admi
 /// Entities that are compiled at once; there may be a million.
 const CHANGES_AT_ONCE: usize = 1_024;
 
-fn changes(entities: &[Entity], templates: &effect::Templates) -> Result<Vec<Change>, AdminError> {
+fn changes(
+    entities: &[Entity],
+    templates: &HashMap<&str, Value>,
+) -> Result<Vec<Change>, AdminError> {
     let mut changes = Vec::new();
     for entity in entities {
         let stored = |kind| {

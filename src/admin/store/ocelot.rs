@@ -60,7 +60,7 @@ impl OcelotDocument {
                 EntityChange::Put(entity) => {
                     let key = (entity.kind, entity.id.clone());
                     let old = next.entities.get(&key);
-                    if old.is_none_or(|old| old.value != entity.value) {
+                    if old.is_none_or(|old| old.text != entity.text) {
                         next.entities.insert(key, Arc::new(entity.clone()));
                         changed = true;
                     }
@@ -76,7 +76,7 @@ impl OcelotDocument {
     /// The text of it, in PascalCase as Ocelot writes its file, or why there is none.
     pub(super) fn render(&self) -> Result<Vec<u8>, String> {
         let document = Kind::of_list(ocelot::LIST).and_then(|kind| self.get(kind, ocelot::ID));
-        let document = document.map(|entity| entity.value[ocelot::DOCUMENT].clone());
+        let document = document.map(|entity| entity.value()[ocelot::DOCUMENT].take());
         let document = document.unwrap_or_else(|| json!({"Routes": []}));
         let is_there = |route: &Route, upstream: Option<&Upstream>| {
             let id = route.id.as_deref().unwrap_or_default();
@@ -92,7 +92,7 @@ impl OcelotDocument {
                 .of_kind(kind)
                 .into_iter()
                 .filter(|entity| kind.is_document() || !ids.contains(&entity.id))
-                .map(|entity| entity.value.clone())
+                .map(|entity| entity.value())
                 .collect();
             if values.is_empty() || kind.list() == ocelot::LIST {
                 continue;
@@ -130,7 +130,7 @@ impl OcelotDocument {
         T: for<'de> serde::Deserialize<'de> + PartialEq,
     {
         self.get(kind, id).is_some_and(|entity| {
-            serde_json::from_value::<T>(entity.value.clone()).is_ok_and(|read| read == *declared)
+            serde_json::from_value::<T>(entity.value()).is_ok_and(|read| read == *declared)
         })
     }
 
