@@ -74,9 +74,9 @@ pub(super) fn refusal(
     let mut body = Vec::new();
     let parts = match snapshot.page(refusal.status) {
         Some(page) => {
-            let reason = phrase(refusal.status);
-            page.fill(refusal.status, reason, refusal.sentence, "", &mut body);
-            (refusal.status, &*page.line, &*body)
+            let status = page.status.unwrap_or(refusal.status);
+            page.fill(status, phrase(status), refusal.sentence, "", &mut body);
+            (status, &*page.line, &*body)
         }
         None => (refusal.status, TEXT, line_of(refusal.sentence, &mut text)),
     };
