@@ -111,3 +111,38 @@ fn a_port_that_nobody_listens_on_is_found_out() {
         ringway.finish();
     });
 }
+
+#[test]
+fn several_statuses_may_say_that_all_is_well() {
+    let (sick, well) = (Arc::new(AtomicU8::new(0)), Arc::new(AtomicU8::new(0)));
+    let (says, asked) = (Arc::clone(&sick), Arc::clone(&well));
+    let one = ScriptedOrigin::start(move |connection, _| {
+        while let Some(request) = connection.request() {
+            if request.target() == "/case" {
+                connection.write(ok("checked"));
+                continue;
+            }
+            let status = ["204 None", "418 Pot"][usize::from(says.load(Ordering::SeqCst))];
+            connection.write(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n"));
+            asked.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let configuration = format!(
+        "upstreams: [{{name: u, all_down: refuse, servers: [{{address: 127.0.0.1, port: {}}}], \
+         health_check: {{interval_ms: 20, expected_statuses: [200, 204], unhealthy_threshold: 1, \
+         healthy_threshold: 1}}}}]\nroutes: [{{path_prefix: /, upstream: u}}]\n",
+        one.address().port()
+    );
+    let ringway = Ringway::start(&configuration, Driver::IoUring);
+    let status = || exchange(ringway.address(), GET).status();
+    wait_until("it is asked", || {
+        (well.load(Ordering::SeqCst) > 2).then_some(())
+    });
+    assert_eq!(status(), 200);
+    sick.store(1, Ordering::SeqCst);
+    wait_until("it is out", || (status() == 503).then_some(()));
+    sick.store(0, Ordering::SeqCst);
+    wait_until("it is back", || (status() == 200).then_some(()));
+    ringway.cut_off();
+    drop(one);
+}

@@ -458,7 +458,7 @@ maintenance: {allow: [192.0.2.1/32]}, error_pages: [{body: x}]}]
         "policy ip: 192.0.2.1 may not come in",
         "policy cors: https://o may ask",
         "policy allow_methods: GET is 405",
-        "policy auth: a key in the field x-api-key, 1 keys; the request proves nothing: 401",
+        "policy auth: a key in the field x-api-key, 1 keys; the request does not prove who asks",
         "policy rate_limit: 100 requests per 1000 ms, 200 at once, for each address",
         "policy traffic_split: 100 to u",
         "policy error_pages: 1",

@@ -282,6 +282,53 @@ fn a_try_that_takes_too_long_is_given_up_for_another() {
 }
 
 #[test]
+fn a_second_server_is_asked_when_the_first_is_slow() {
+    on_both_drivers(|driver| {
+        let (mute, good) = (silent(), well());
+        let route = "retry: {max_retries: 0, hedge_after_ms: 30}";
+        let configuration = upstream(&[&mute, &good], "max_fails: 0", "", route);
+        let ringway = Ringway::start(&configuration, driver);
+        let all_well = Counts::from([("well".to_owned(), 6)]);
+        assert_eq!(answers(&ringway, 6, GET), all_well);
+        // What changes something is never sent twice at once.
+        let sent = || mute.requests().len() + good.requests().len();
+        let before = sent();
+        let mut client = RawClient::connect(ringway.address());
+        client.send(POST);
+        wait_until("it is sent", || (sent() > before).then_some(()));
+        drop(client);
+        ringway.cut_off();
+        let posts = |origin: &ScriptedOrigin| {
+            origin
+                .requests()
+                .iter()
+                .filter(|one| one.method() == "POST")
+                .count()
+        };
+        assert_eq!(posts(&mute) + posts(&good), 1);
+        mute.finish();
+        good.finish();
+    });
+}
+
+#[test]
+fn hedging_stays_within_the_budget() {
+    let (mute, good) = (silent(), well());
+    let route = "total_timeout_ms: 300, retry: {max_retries: 0, hedge_after_ms: 10}";
+    let more = "retry_budget_percent: 0";
+    let configuration = upstream(&[&mute, &good], "max_fails: 0", more, route);
+    let configuration = format!("{configuration}workers: 1\n");
+    let ringway = Ringway::start(&configuration, Driver::IoUring);
+    let statuses = (0..30).map(|_| exchange(ringway.address(), GET).status());
+    let late = statuses.filter(|status| *status == 504).count();
+    // Ten second tries are saved up; then the mute one keeps those that come to it waiting.
+    assert!((5..=20).contains(&late), "{late}");
+    ringway.finish();
+    mute.finish();
+    good.finish();
+}
+
+#[test]
 fn a_circuit_opens_and_closes() {
     on_both_drivers(|driver| {
         let is_well = Arc::new(AtomicBool::new(false));

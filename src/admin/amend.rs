@@ -2,7 +2,7 @@
 //!
 //! What is no HTTP never reaches a service: hyper answers it with a bare head, which is the last
 //! thing that it writes on a connection. No answer of ours looks like one: a refusal of ours has a
-//! body, and JSON has no line ends within.
+//! body, and JSON has no line ends within, or it names the epoch or the way to come in.
 
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
@@ -123,9 +123,9 @@ fn refusal(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let head = tail.get(at..)?;
     // `HTTP/1.1 400 …`
     let status = head.get(9..12).filter(|status| status.starts_with(b"4"))?;
-    let bare = b"\r\ncontent-length: 0\r\n";
-    let is_bare = head.windows(bare.len()).any(|window| window == bare);
-    is_bare.then_some((from + at, status))
+    let has = |line: &[u8]| head.windows(line.len()).any(|window| window == line);
+    let is_ours = has(b"\r\nx-ringway-epoch: ") || has(b"\r\nwww-authenticate: ");
+    (has(b"\r\ncontent-length: 0\r\n") && !is_ours).then_some((from + at, status))
 }
 
 #[cfg(test)]
@@ -166,6 +166,10 @@ mod tests {
             assert!(alone.ends_with(told), "{alone}");
             let both = amended(&format!("{OURS}{BARE}"), room);
             assert_eq!(both, format!("{OURS}{alone}"));
+        }
+        for field in ["x-ringway-epoch: 7", "www-authenticate: Bearer"] {
+            let ours = BARE.replace("connection: close", field);
+            assert_eq!(amended(&ours, 4_096), ours);
         }
         let long = amended(&BARE.replace("400 Bad Request", "414 URI Too Long"), 64);
         assert!(

@@ -369,15 +369,17 @@ impl Stage<'_> {
                     }
                     None => model::check_route(&value, &self.state.config.http)?,
                 };
-                let mut used = route.upstreams();
-                let unknown = used.find(|name| self.get(Kind::Upstream, name).is_none());
+                let unknown = {
+                    let mut used = route.upstreams();
+                    used.find(|name| self.get(Kind::Upstream, name).is_none())
+                };
                 if let Some(name) = unknown {
                     return Err(model::no_upstream(name, self.upstream_names()).into());
                 }
                 if source == Source::Client {
                     self.refuse_twin(&id, &value, &route)?;
                 }
-                route_changes(&route, age)
+                route_changes(&self.dressed(&id, route), age)
             }
             Kind::Upstream => {
                 let upstream = model::check_upstream(&value)?;
@@ -386,7 +388,7 @@ impl Stage<'_> {
                 }
                 vec![Change::PutUpstream(upstream.into())]
             }
-            Kind::Document(_) => Vec::new(),
+            Kind::Document(collection) => self.effects(collection, &id, Some(&value))?,
         };
         let updated_at = self.now;
         let entity = Entity {

@@ -10,15 +10,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::audit::Audit;
 use super::commit::{Done, Refusal, Write, Writer};
-use super::dialect::Sessions;
+use super::dialect::{Administration, Sessions};
 use super::guard::Guard;
 use super::history::History;
 use super::names::Failed;
 use super::publish::InForce;
 use super::reload::Reloaded;
 use super::state::State;
-use crate::epoch::Publisher;
 use crate::epoch::counters::Counters;
+use crate::epoch::{Asker, Publisher};
 use crate::table::Change;
 
 /// Writes that may wait for the writer.
@@ -31,7 +31,11 @@ pub(super) struct Core {
     pub(super) guard: RefCell<Guard>,
     /// The sessions of the dashboard.
     pub(super) sessions: RefCell<Sessions>,
+    /// Ocelot's administration, if it is served.
+    pub(super) ocelot: Option<Rc<Administration>>,
     pub(super) publisher: Publisher,
+    /// The way to what the cores know.
+    pub(super) asker: Asker,
     pub(super) in_force: InForce,
     /// The server names that could not be resolved.
     pub(super) failed: Rc<Failed>,

@@ -43,7 +43,8 @@ pub(super) fn check(upstream: &Upstream, admin: &Admin) -> Result<(), Faults> {
     }
 }
 
-fn is_link_local(ip: IpAddr) -> bool {
+/// Whether clouds hand out credentials at such an address.
+pub(super) fn is_link_local(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_unicast_link_local(),

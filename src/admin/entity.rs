@@ -57,7 +57,7 @@ pub enum EntityChange {
 pub const DOCUMENTS: &str = "entities";
 
 /// The lists of documents, and the key that an element of each has its name under.
-const COLLECTIONS: [(&str, &str); 28] = [
+const COLLECTIONS: [(&str, &str); 29] = [
     ("apikeys", "clientId"),
     ("service-groups", "id"),
     ("global-configs", "id"),
@@ -86,6 +86,8 @@ const COLLECTIONS: [(&str, &str); 28] = [
     ("coraza-configs", "id"),
     ("green-scores", "id"),
     ("workflows", "id"),
+    // The FileConfiguration of Ocelot, if one was set up.
+    ("ocelot", "id"),
 ];
 
 // === impl Entity ===

@@ -94,6 +94,29 @@ impl Guard {
         })
     }
 
+    /// Lets a request of anybody in, as far as its rate and what a browser is made to do allow.
+    pub(super) fn admit_anybody<B>(
+        &mut self,
+        request: &Request<B>,
+        from: SocketAddr,
+    ) -> Result<Principal, Problem> {
+        let address = from.ip();
+        if !self.requests.take(address) || self.wrong_keys.is_empty(address) {
+            return Err(Problem::new(429, "too many requests; slow down"));
+        }
+        self.refuse_browsers(request.headers())?;
+        Ok(Principal {
+            name: "nobody".into(),
+            role: Role::Read,
+            rights: None,
+        })
+    }
+
+    /// Notes that an address has shown a credential that is none.
+    pub(super) fn wrong(&mut self, from: SocketAddr) {
+        self.wrong_keys.take(from.ip());
+    }
+
     /// Lets a request in, or says why not. `apikey` recognises who has no key of the
     /// configuration.
     pub(super) fn admit<B>(
@@ -102,14 +125,10 @@ impl Guard {
         from: SocketAddr,
         apikey: impl FnOnce(&Request<B>) -> Option<Principal>,
     ) -> Result<Principal, Problem> {
-        let address = from.ip();
-        if !self.requests.take(address) || self.wrong_keys.is_empty(address) {
-            return Err(Problem::new(429, "too many requests; slow down"));
-        }
+        self.admit_anybody(request, from)?;
         let fields = request.headers();
-        self.refuse_browsers(fields)?;
         let Some(principal) = self.recognise(fields).or_else(|| apikey(request)) else {
-            self.wrong_keys.take(address);
+            self.wrong(from);
             return Err(Problem::new(401, "unauthorized"));
         };
         // The generic API has rights of its own, and words for what they refuse.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hyper::body::{Bytes, Incoming};
+use hyper::header::AUTHORIZATION;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -69,11 +70,18 @@ pub(super) fn within(core: &Core) -> Duration {
 }
 
 async fn serve(core: &Rc<Core>, request: hyper::Request<Incoming>, from: SocketAddr) -> Answer {
+    let from = dialect::client(core, &request).unwrap_or(from);
+    dialect::prepare(core, &request).await;
+    let path = request.uri().path().to_owned();
+    let shows_token = request.headers().contains_key(AUTHORIZATION);
     let apikey = |request: &_| dialect::recognise(core, request);
-    let admitted = core.guard.borrow_mut().admit(&request, from, apikey);
+    let admitted = match dialect::is_open(core, &path) {
+        true => core.guard.borrow_mut().admit_anybody(&request, from),
+        false => core.guard.borrow_mut().admit(&request, from, apikey),
+    };
     let principal = match admitted {
         Ok(principal) => principal,
-        Err(problem) => return dialect::refusal(request.uri().path(), problem),
+        Err(problem) => return dialect::refusal(core, &path, shows_token, problem),
     };
     let changes = guard::is_write(&request);
     let (parts, body) = request.into_parts();
@@ -81,7 +89,6 @@ async fn serve(core: &Rc<Core>, request: hyper::Request<Incoming>, from: SocketA
         let request = Request::new(parts, Bytes::new(), from, principal);
         return dialect::stream(core, &request, body).await;
     }
-    let path = parts.uri.path().to_owned();
     let most = core.state.borrow().config.admin.limits.max_body_bytes as usize;
     let result = match read_body(body, most, within(core)).await {
         Ok(body) => {
@@ -97,7 +104,8 @@ async fn serve(core: &Rc<Core>, request: hyper::Request<Incoming>, from: SocketA
         }
         Err(problem) => Err(problem),
     };
-    let mut answer = result.unwrap_or_else(|problem| dialect::refusal(&path, problem));
+    let mut answer =
+        result.unwrap_or_else(|problem| dialect::refusal(core, &path, shows_token, problem));
     if !answer.headers().contains_key(EPOCH) {
         set(&mut answer, EPOCH, &core.epoch().to_string());
     }

@@ -14,11 +14,13 @@ mod core;
 mod deny;
 pub mod dialect;
 mod discover;
+mod effect;
 pub mod entity;
 mod epochs;
 mod explain;
 mod guard;
 mod history;
+mod keys;
 mod listener;
 mod metrics;
 mod names;
@@ -47,12 +49,13 @@ use std::time::Duration;
 use self::core::{Core, Message};
 use self::discover::Discovery;
 pub use self::guard::KeyError;
+use self::keys::Keys;
 use self::probe::Prober;
 pub use self::publish::Acknowledged;
 use self::signals::{Asked, Signals};
 pub use self::start::{AdminError, Prepared, prepare};
 use crate::epoch::counters::Counters;
-use crate::epoch::{Order, Publisher};
+use crate::epoch::{Asker, Order, Publisher};
 
 /// Everything that the admin core is given.
 #[derive(Debug)]
@@ -61,6 +64,8 @@ pub struct Control {
     pub prepared: Prepared,
     /// The way to the cores.
     pub publisher: Publisher,
+    /// The way to what they know.
+    pub asker: Asker,
     /// Their way back.
     pub acknowledged: Arc<Acknowledged>,
     /// What each core counts.
@@ -112,6 +117,8 @@ impl Control {
         }
         let mut prober = Prober::new();
         prober.follow(&table);
+        let mut keys = Keys::new();
+        keys.follow(&table);
         drop(table);
         let mut newest = core.newest.subscribe();
         core.in_force.wait(core.epoch(), START_WITHIN).await;
@@ -144,10 +151,13 @@ impl Control {
                 change = prober.next() => {
                     let _ = core.queue.send(Message::Observe(change)).await;
                 }
+                change = keys.next() => {
+                    let _ = core.queue.send(Message::Observe(change)).await;
+                }
                 _ = newest.changed() => {
                     let table = core.state.borrow().snapshot.table.clone();
                     prober.follow(&table);
-                    for change in discovery.follow(&table) {
+                    for change in discovery.follow(&table).into_iter().chain(keys.follow(&table)) {
                         let _ = core.queue.send(Message::Observe(change)).await;
                     }
                 }

@@ -242,7 +242,11 @@ impl Spec {
             .ok()?;
         let asking = async {
             let response = sender.send_request(request).await.ok()?;
-            let status = response.status().as_u16() == self.check.expected_status;
+            let status = response.status().as_u16();
+            let status = match self.check.expected_statuses.as_slice() {
+                [] => status == self.check.expected_status,
+                several => several.contains(&status),
+            };
             let Some(expected) = &self.check.expected_body else {
                 return Some(status);
             };

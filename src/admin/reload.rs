@@ -43,6 +43,8 @@ pub(super) fn settings(present: &Config, file: &Config) -> (Config, Vec<&'static
     note(present.limits != file.limits, "limits");
     note(present.http != file.http, "http");
     note(present.forwarded != file.forwarded, "forwarded");
+    note(present.error_pages != file.error_pages, "error_pages");
+    next.error_pages.clone_from(&file.error_pages);
     next.timeouts = file.timeouts;
     next.limits = file.limits;
     next.http.clone_from(&file.http);

@@ -215,7 +215,7 @@ impl<'s> Stage<'s> {
                 removals(id, 0, pieces).collect()
             }
             Kind::Upstream => vec![Change::RemoveUpstream(id.to_string())],
-            Kind::Document(_) => Vec::new(),
+            Kind::Document(collection) => self.effects(collection, id, None)?,
         };
         self.flush()?;
         if !changes.is_empty() {

@@ -1,6 +1,7 @@
 //! Start: what must be there before a core runs, and the tasks of the admin core.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -8,19 +9,22 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use serde_json::Value;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 use super::audit::Audit;
 use super::commit::route_changes;
 use super::core::{Core, QUEUE_MAX};
+use super::dialect::Administration;
+use super::dialect::ocelot::OcelotError;
 use super::entity::{Entity, Kind};
 use super::guard::{Guard, KeyError};
 use super::history::History;
 use super::publish::{self, InForce};
 use super::state::State;
 use super::store::{Opened, Store, StoreError};
-use super::{Control, clock, dialect, listener, writer};
+use super::{Control, clock, dialect, effect, listener, writer};
 use crate::epoch::{Settings, Snapshot};
 use crate::model::Config;
 use crate::model::secret::SecretError;
@@ -54,6 +58,9 @@ pub enum AdminError {
     /// A key cannot be had.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// Ocelot's administration cannot be served.
+    #[error(transparent)]
+    Ocelot(#[from] OcelotError),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -77,6 +84,7 @@ pub struct Prepared {
     entities: Vec<Entity>,
     store: Store,
     guard: Guard,
+    ocelot: Option<Rc<Administration>>,
     audit: Option<Audit>,
     listener: Option<TcpListener>,
 }
@@ -100,9 +108,15 @@ pub fn prepare(path: Option<&Path>, mut config: Config) -> Result<Prepared, Admi
         epoch,
     } = Store::open(path, &config)?;
     dialect::seed(&mut entities, &config.admin)?;
+    let listener = bind(&mut config)?;
+    let ocelot = Administration::of(&config.admin)?;
+    let templates = effect::templates(&entities);
     let mut table = Table::empty();
     for some in entities.chunks(CHANGES_AT_ONCE) {
-        table.apply(&changes(some)?)?;
+        table.apply(&changes(some, &templates)?)?;
+    }
+    if let Some(ocelot) = &ocelot {
+        table.apply(&ocelot.changes(&config.admin))?;
     }
     let first = Arc::new(Snapshot {
         epoch: epoch.max(1),
@@ -120,7 +134,6 @@ pub fn prepare(path: Option<&Path>, mut config: Config) -> Result<Prepared, Admi
         }
         _ => None,
     };
-    let listener = bind(&mut config)?;
     // The entities have them.
     config.routes = Vec::new();
     config.upstreams = Vec::new();
@@ -131,6 +144,7 @@ pub fn prepare(path: Option<&Path>, mut config: Config) -> Result<Prepared, Admi
         entities,
         store,
         guard,
+        ocelot,
         audit,
         listener,
     })
@@ -139,7 +153,10 @@ pub fn prepare(path: Option<&Path>, mut config: Config) -> Result<Prepared, Admi
 /// Entities that are compiled at once; there may be a million.
 const CHANGES_AT_ONCE: usize = 1_024;
 
-fn changes(entities: &[Entity]) -> Result<Vec<Change>, AdminError> {
+fn changes(
+    entities: &[Entity],
+    templates: &HashMap<&str, Value>,
+) -> Result<Vec<Change>, AdminError> {
     let mut changes = Vec::new();
     for entity in entities {
         let stored = |kind| {
@@ -151,13 +168,20 @@ fn changes(entities: &[Entity]) -> Result<Vec<Change>, AdminError> {
                 let mut route: crate::model::Route =
                     serde_json::from_str(&entity.text).map_err(stored("route"))?;
                 route.id = Some(entity.id.clone());
+                dialect::dress(&mut route, templates.get(entity.id.as_str()));
                 changes.extend(route_changes(&route, entity.age));
             }
             Kind::Upstream => {
                 let upstream = serde_json::from_str(&entity.text).map_err(stored("upstream"))?;
                 changes.push(Change::PutUpstream(upstream));
             }
-            Kind::Document(_) => {}
+            Kind::Document(collection) => {
+                changes.extend(dialect::effects(
+                    collection.list(),
+                    &entity.id,
+                    Some(&entity.value()),
+                )?);
+            }
         }
     }
     Ok(changes)
@@ -190,6 +214,7 @@ pub(super) fn start(control: Control) -> io::Result<Started> {
     let Control {
         prepared,
         publisher,
+        asker,
         acknowledged,
         counters,
         cores,
@@ -202,6 +227,7 @@ pub(super) fn start(control: Control) -> io::Result<Started> {
         entities,
         store,
         guard,
+        ocelot,
         audit,
         listener,
     } = prepared;
@@ -212,7 +238,9 @@ pub(super) fn start(control: Control) -> io::Result<Started> {
         history: RefCell::new(History::default()),
         guard: RefCell::new(guard),
         sessions: RefCell::default(),
+        ocelot,
         publisher,
+        asker,
         in_force: InForce::new(),
         failed: Rc::default(),
         queue,

@@ -92,7 +92,9 @@ impl Kept {
             Kind::Upstream | Kind::Document(_) => Head::default(),
         };
         let is_route = entity.kind == Kind::Route;
-        let parts = head.traffic_split.into_iter();
+        let asked = head.auth.forward.into_iter();
+        let parts = head.traffic_split.into_iter().chain(asked);
+        let parts = parts.map(|part| part.upstream).chain(head.mirror);
         Self {
             kind: entity.kind,
             id: entity.id.as_str().into(),
@@ -101,7 +103,7 @@ impl Kept {
             created_at: entity.created_at,
             updated_at: entity.updated_at,
             upstream: head.upstream.map(Into::into),
-            parts: parts.map(|part| part.upstream.into()).collect(),
+            parts: parts.map(Into::into).collect(),
             pieces: match is_route && head.enabled != Some(false) {
                 true => 1 + head.also.len() as u32,
                 false => 0,
@@ -217,11 +219,21 @@ struct Head {
     enabled: Option<bool>,
     also: Vec<IgnoredAny>,
     traffic_split: Vec<Part>,
+    auth: Proof,
+    mirror: Option<String>,
 }
 
+/// A part of a route that names an upstream.
 #[derive(Deserialize)]
 struct Part {
     upstream: String,
+}
+
+/// What the indices have of a proof.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Proof {
+    forward: Option<Part>,
 }
 
 /// The keys that a route may match the path with.

@@ -16,7 +16,7 @@ pub use self::report::start_logging;
 use crate::admin::{self, AdminError, Control, Listening};
 use crate::epoch::counters::Counters;
 use crate::epoch::lines::Lines;
-use crate::epoch::{Mailbox, Publisher, Snapshot};
+use crate::epoch::{Inbox, Mailbox, Publisher, Snapshot, inquiries};
 use crate::model::Config;
 use crate::model::config::LogFormat;
 use crate::net::{self, Driver, DriverChoice, ProbeError, Waking};
@@ -100,6 +100,8 @@ pub fn run(
     let acknowledged = Arc::new(admin::Acknowledged::default());
     let (publisher, mailboxes, wakings) = mailboxes(&first, cores.workers.len(), &acknowledged)?;
     let counters: Vec<Arc<Counters>> = cores.workers.iter().map(|_| Arc::default()).collect();
+    let (asker, inboxes) = inquiries(cores.workers.len());
+    let mailboxes = mailboxes.into_iter().zip(inboxes).collect();
     let parts = parts(
         listeners, mailboxes, wakings, &counters, log_lines, driver, format,
     );
@@ -110,6 +112,7 @@ pub fn run(
     let control = Control {
         prepared,
         publisher,
+        asker,
         acknowledged,
         counters,
         cores: cores.workers,
@@ -182,7 +185,7 @@ fn mailboxes(
 
 fn parts(
     listeners: Vec<Vec<TcpListener>>,
-    mailboxes: Vec<Mailbox>,
+    mailboxes: Vec<(Mailbox, Inbox)>,
     wakings: Vec<Waking>,
     counters: &[Arc<Counters>],
     lines: Vec<Lines>,
@@ -195,14 +198,17 @@ fn parts(
         .zip(mailboxes)
         .zip(wakings)
         .zip(counters);
-    each.map(|(((listeners, mailbox), waking), counters)| CoreParts {
-        listeners,
-        mailbox,
-        waking,
-        non_blocking: driver == Driver::Epoll,
-        counters: counters.clone(),
-        log: lines.next().map(|lines| (lines, format)),
-    })
+    each.map(
+        |(((listeners, (mailbox, inbox)), waking), counters)| CoreParts {
+            listeners,
+            mailbox,
+            inbox,
+            waking,
+            non_blocking: driver == Driver::Epoll,
+            counters: counters.clone(),
+            log: lines.next().map(|lines| (lines, format)),
+        },
+    )
     .collect()
 }
 

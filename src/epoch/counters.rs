@@ -112,6 +112,14 @@ counters! {
     rate_limited,
     /// Requests that waited for a server to become free.
     queued,
+    /// Requests that were sent to a second server because the first was slow.
+    hedged,
+    /// Requests of which a copy was sent elsewhere.
+    mirrored,
+    /// Copies not sent because too many were under way, or the request was too large.
+    mirrors_dropped,
+    /// Responses that were compressed.
+    compressed,
     /// Waits that the clock ended, on the client's side.
     client_timeouts,
     /// Waits that the clock ended, on the server's side.

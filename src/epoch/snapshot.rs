@@ -5,6 +5,7 @@ use ipnet::IpNet;
 use crate::model::Config;
 use crate::model::config::{EncodedSlashes, Limits, Timeouts, Underscores};
 use crate::table::Table;
+use crate::table::policy::ErrorPage;
 use crate::wire::head::HeadLimits;
 use crate::wire::path::PathRules;
 
@@ -16,6 +17,15 @@ pub struct Snapshot {
     pub table: Table,
     /// How they are read and for how long.
     pub settings: Settings,
+}
+
+impl Snapshot {
+    /// The body of an answer of our own of this status, where the route has none.
+    pub fn page(&self, status: u16) -> Option<&ErrorPage> {
+        let mut pages = self.settings.pages.iter();
+        let page = pages.find(|page| page.is_for(status));
+        page.or_else(|| self.table.page(status))
+    }
 }
 
 impl std::fmt::Debug for Snapshot {
@@ -43,6 +53,8 @@ pub struct Settings {
     pub trailers: Box<[Box<[u8]>]>,
     /// Peers whose forwarding fields are believed.
     pub trusted: Box<[IpNet]>,
+    /// The bodies of our own answers where a route has none.
+    pub pages: Box<[ErrorPage]>,
 }
 
 impl Settings {
@@ -67,6 +79,7 @@ impl Settings {
                 .map(|name| name.to_ascii_lowercase().into_bytes().into())
                 .collect(),
             trusted: config.forwarded.trusted.clone().into(),
+            pages: config.error_pages.iter().map(ErrorPage::of).collect(),
         }
     }
 }

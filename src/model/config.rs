@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::defaults;
 use super::listener::Listener;
+use super::ocelot::OcelotAdmin;
+use super::policy::ErrorPage;
 use super::route::Route;
 use super::secret::Secret;
 use super::upstream::Upstream;
@@ -37,6 +39,11 @@ pub struct Config {
     pub dns: Dns,
     /// Where routes and upstreams are kept.
     pub store: StoreConfig,
+    /// The bodies of answers that Ringway makes itself, where the route has none for that status,
+    /// or where there is no route.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub error_pages: Vec<ErrorPage>,
     /// Groups of servers that routes forward to.
     pub upstreams: Vec<Upstream>,
     /// Which requests go where.
@@ -293,6 +300,9 @@ pub struct Admin {
     /// does, or 409.
     #[schemars(extend("enum" = [401, 409]))]
     pub exists_status: u16,
+    /// Ocelot's administration API; without it it is not served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ocelot: Option<OcelotAdmin>,
     /// A file to which one JSON line is added for each attempt to change something.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
@@ -316,6 +326,7 @@ impl Default for Admin {
             client_secret: None,
             kind_style: KindStyle::default(),
             exists_status: defaults::exists_status(),
+            ocelot: None,
             audit_log: None,
             core: None,
         }

@@ -46,10 +46,20 @@ defaults! {
     split_weight: u16 = 100;
     realm: String = "restricted".to_owned();
     api_key_header: String = "x-api-key".to_owned();
+    compress_min_bytes: u64 = 1_024;
+    compress_types: Vec<String> = [
+        "text/*", "application/javascript", "application/json", "application/wasm",
+        "application/xml", "application/problem+json", "application/rss+xml", "image/svg+xml",
+    ].map(str::to_owned).to_vec();
+    jwt_leeway_s: u16 = 30;
+    jwt_consumer: String = "sub".to_owned();
+    forward_auth_path: String = "/".to_owned();
+    forward_auth_timeout_ms: u64 = 2_000;
     rate_per_second: u32 = 100;
     rate_period_ms: u64 = 1_000;
     rate_burst: u32 = 200;
     rate_max_keys: u32 = 65_536;
+    rate_status: u16 = 429;
     check_interval_ms: u64 = 5_000;
     check_timeout_ms: u64 = 2_000;
     check_healthy: u32 = 2;

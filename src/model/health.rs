@@ -95,6 +95,11 @@ pub struct HealthCheck {
     /// The status of one that is well.
     #[schemars(range(min = 200, max = 599))]
     pub expected_status: u16,
+    /// The statuses of one that is well, where there are several; then `expected_status` does not
+    /// count.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(range(min = 200, max = 599)))]
+    pub expected_statuses: Vec<u16>,
     /// What must stand in the first 64 KiB of its body.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4_096))]
@@ -128,6 +133,7 @@ impl Default for HealthCheck {
             interval_ms: defaults::check_interval_ms(),
             timeout_ms: defaults::check_timeout_ms(),
             expected_status: defaults::respond_status(),
+            expected_statuses: Vec::new(),
             expected_body: None,
             healthy_threshold: defaults::check_healthy(),
             unhealthy_threshold: defaults::check_unhealthy(),

@@ -20,6 +20,7 @@ use super::document::{self, DOCUMENT_BYTES_MAX, Document, Format};
 use super::faults::{FAULTS_MAX, Fault, Faults, ROOT, Report, at_index, at_key, parent};
 use super::ids::name_routes;
 use super::lines::Lines;
+use super::ocelot::{self, Ocelot};
 use super::structure;
 
 /// A configuration that can be run.
@@ -63,6 +64,10 @@ pub fn read(text: &str, format: Format, source: &str) -> Result<Loaded, Faults> 
     let mut report = Report::default();
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut duplicates = Vec::new();
+    if let Some(document) = ocelot_in(text, format) {
+        let config = examine_ocelot(&document, &mut report);
+        return finish(config, text, format, &[], report, source);
+    }
     let config = match document::parse(text, format) {
         Ok(mut document) => {
             duplicates = std::mem::take(&mut document.duplicates);
@@ -78,7 +83,18 @@ pub fn read(text: &str, format: Format, source: &str) -> Result<Loaded, Faults> 
             Config::default()
         }
     };
-    locate(text, format, &duplicates, &mut report);
+    finish(config, text, format, &duplicates, report, source)
+}
+
+fn finish(
+    config: Config,
+    text: &str,
+    format: Format,
+    duplicates: &[String],
+    mut report: Report,
+    source: &str,
+) -> Result<Loaded, Faults> {
+    locate(text, format, duplicates, &mut report);
     if report.faults.is_empty() {
         return Ok(Loaded {
             config,
@@ -123,6 +139,52 @@ fn examine(document: Document, report: &mut Report) -> Config {
     config
 }
 
+/// The FileConfiguration of Ocelot that `text` is, if it is one: known by its members.
+pub(crate) fn ocelot_in(text: &str, format: Format) -> Option<Value> {
+    // Most files are none, and reading one twice takes long.
+    let signs = [
+        "PathTemplate",
+        "GlobalConfiguration",
+        "\"Routes\"",
+        "\"Ringway\"",
+    ];
+    let has = |sign: &&str| {
+        let (text, sign) = (text.as_bytes(), sign.as_bytes());
+        text.windows(sign.len())
+            .any(|window| window.eq_ignore_ascii_case(sign))
+    };
+    if format != Format::Json || !signs.iter().any(has) {
+        return None;
+    }
+    let document = serde_json::from_str(text)
+        .or_else(|_| serde_json::from_str(&ocelot::relaxed(text)))
+        .ok()?;
+    ocelot::is_ocelot(&document).then_some(document)
+}
+
+/// Checks a FileConfiguration, and then the native document that it comes to.
+fn examine_ocelot(document: &Value, report: &mut Report) -> Config {
+    let read = Ocelot::read(document);
+    report.faults.extend(read.report.faults.iter().cloned());
+    report.warnings.extend(read.report.warnings.iter().cloned());
+    if !report.faults.is_empty() {
+        return Config::default();
+    }
+    let mut of_native = Report::default();
+    let native = Document {
+        value: read.native(),
+        empty: Vec::new(),
+        duplicates: Vec::new(),
+    };
+    let config = examine(native, &mut of_native);
+    for fault in of_native.faults.iter_mut().chain(&mut of_native.warnings) {
+        read.relocate(fault);
+    }
+    report.faults.append(&mut of_native.faults);
+    report.warnings.append(&mut of_native.warnings);
+    config
+}
+
 /// Makes a [`Config`] of the parts that serde can read. What it cannot is in `report` already,
 /// or is added here.
 fn assemble(value: Value, report: &mut Report) -> (Config, Origin) {
@@ -152,6 +214,7 @@ fn assemble(value: Value, report: &mut Report) -> (Config, Origin) {
         admin: section(&mut parts, "admin", report),
         dns: section(&mut parts, "dns", report),
         store: section(&mut parts, "store", report),
+        error_pages: section(&mut parts, "error_pages", report),
         upstreams: list(&mut parts, "upstreams", &mut origin.upstreams, report),
         routes: list(&mut parts, "routes", &mut origin.routes, report),
         entities: section(&mut parts, "entities", report),

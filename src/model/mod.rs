@@ -7,9 +7,12 @@
 
 #![forbid(unsafe_code)]
 
+mod auth;
 mod balance;
 pub mod checks;
+pub mod compress;
 pub mod config;
+pub mod consumer;
 pub mod defaults;
 mod document;
 pub mod faults;
@@ -18,6 +21,7 @@ mod ids;
 mod lines;
 pub mod listener;
 mod load;
+pub mod ocelot;
 mod one;
 pub mod policy;
 pub mod reference;
@@ -32,6 +36,7 @@ pub(crate) use document::parse as parse_document;
 pub use document::{DEPTH_MAX, DOCUMENT_BYTES_MAX, Format};
 pub use faults::{Fault, Faults};
 pub use ids::name_routes;
+pub(crate) use load::ocelot_in;
 pub use load::{LoadError, Loaded, load, read};
 pub use one::{
     check_route, check_typed_route, check_upstream, no_upstream, parse_json, parse_yaml,

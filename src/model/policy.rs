@@ -5,6 +5,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::auth::{Algorithm, Auth, AuthKind, Credential, ForwardAuth, Jwt, TokenPlace};
 use super::defaults;
 use super::route::Condition;
 
@@ -16,8 +17,8 @@ pub struct NamedValue {
     #[schemars(length(min = 1, max = 256))]
     pub name: String,
     /// Its value. `{client_ip}` (the peer's address), `{host}`, `{method}`, `{path}`, `{query}`
-    /// (without its `?`), `{route}`, `{consumer}` and the captures of the route stand for what the
-    /// request has.
+    /// (without its `?`), `{query.NAME}` (one parameter), `{route}`, `{consumer}` and the captures
+    /// of the route stand for what the request has.
     #[schemars(length(max = 4_096))]
     pub value: String,
 }
@@ -135,6 +136,10 @@ pub struct ErrorPage {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(inner(range(min = 400, max = 599)))]
     pub statuses: Vec<u16>,
+    /// The status that the answer has instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 400, max = 599))]
+    pub status: Option<u16>,
     /// What the body is.
     #[serde(default = "defaults::error_content_type")]
     #[schemars(length(min = 1, max = 256))]
@@ -175,64 +180,12 @@ pub struct SplitSticky {
     pub max_age_s: Option<u32>,
 }
 
-/// Who may come in, by what they prove; others get 401.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Auth {
-    /// How a client proves who it is.
-    #[serde(rename = "type")]
-    pub kind: AuthKind,
-    /// What is said to be protected, under `basic`.
-    #[serde(default = "defaults::realm")]
-    #[schemars(length(min = 1, max = 128))]
-    pub realm: String,
-    /// Who may come in, under `basic`: user names.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 10_000))]
-    pub users: Vec<Credential>,
-    /// The field with the key, under `api_key`.
-    #[serde(default = "defaults::api_key_header")]
-    #[schemars(length(min = 1, max = 256))]
-    pub header: String,
-    /// The query parameter with the key, where the field is missing; without it only the field
-    /// counts. It is not passed on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256))]
-    pub query: Option<String>,
-    /// Who may come in, under `api_key`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 10_000))]
-    pub keys: Vec<Credential>,
-}
-
-/// How a client proves who it is.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AuthKind {
-    /// By name and password (RFC 7617).
-    Basic,
-    /// By a key that it sends along.
-    ApiKey,
-}
-
-/// Somebody who may come in. The name goes to the server as `X-Consumer-Name`.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Credential {
-    /// The name.
-    #[schemars(length(min = 1, max = 128))]
-    pub name: String,
-    /// The password or key, as `ringway hash` prints it: `sha256:SALT:DIGEST`, both hexadecimal.
-    /// For secrets made by a machine: what a person can remember can be guessed from it.
-    #[schemars(regex(pattern = r"^sha256:[0-9a-f]{0,64}:[0-9a-f]{64}$"))]
-    #[schemars(extend("x-expect" = "what `ringway hash` prints"))]
-    pub secret_hash: String,
-}
-
-/// How many requests may come in; more get 429.
+/// How many requests may come in; more get 429, or `status`.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RateLimit {
+    /// How the requests are counted.
+    pub algorithm: RateAlgorithm,
     /// How many in a second, in the long run; or in `period_ms`.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub requests_per_second: u32,
@@ -252,11 +205,65 @@ pub struct RateLimit {
     /// How many are told apart, over all workers. With more than that at a time some begin anew.
     #[schemars(range(min = 1, max = 1_048_576))]
     pub max_keys: u32,
+    /// Under `fixed_window`, how long a client that asks too often is refused; without it until
+    /// its window ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = defaults::MS_MAX))]
+    pub wait_ms: Option<u64>,
+    /// Values of `header` that are not limited.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1_024))]
+    pub exempt: Vec<String>,
+    /// The status of a request without `header`; without it such requests share one limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 400, max = 599))]
+    pub missing_header_status: Option<u16>,
+    /// The status of a request that comes too often.
+    #[schemars(range(min = 400, max = 599))]
+    pub status: u16,
+    /// The body of its answer; without it a sentence of ours, or the error page of the route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4_096))]
+    pub message: Option<String>,
+    /// Which fields tell a client how much is left.
+    pub headers: RateHeaders,
+}
+
+/// How requests are counted against a limit.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RateAlgorithm {
+    /// Up to `burst_size` at once, and then as many as come back with time.
+    #[default]
+    TokenBucket,
+    /// As many as `requests_per_second` in each `period_ms`, which begins with a request. With a
+    /// limit above 1,048,575 the count ends there.
+    FixedWindow,
+}
+
+/// The fields that tell a client how much of its limit is left.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RateHeaders {
+    /// `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset`.
+    #[default]
+    RateLimit,
+    /// The same with an `X-` before them, the reset as a date (ISO 8601).
+    XRateLimit,
+    /// None, and no `Retry-After`.
+    None,
 }
 
 impl Default for RateLimit {
     fn default() -> Self {
         Self {
+            algorithm: RateAlgorithm::default(),
+            wait_ms: None,
+            exempt: Vec::new(),
+            missing_header_status: None,
+            status: defaults::rate_status(),
+            message: None,
+            headers: RateHeaders::default(),
             requests_per_second: defaults::rate_per_second(),
             period_ms: defaults::rate_period_ms(),
             burst_size: defaults::rate_burst(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::compress::Compress;
 use super::defaults;
 use super::policy::{
     Auth, Cors, Edits, ErrorPage, IpRules, Maintenance, NamedValue, RateLimit, SplitSticky,
@@ -45,6 +46,10 @@ pub struct Route {
     /// A regular expression that must match the whole path (linear time, limited size).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_regex: Option<String>,
+    /// Whether the letters A to Z match in either case in the path. A `path_regex` says that
+    /// itself, with `(?i)`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ignore_case: bool,
     /// Only these methods; none means all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<String>,
@@ -72,9 +77,14 @@ pub struct Route {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub rewrite_replacement: String,
     /// The path to forward, with the captures of `path_template` (or the named groups of
-    /// `path_regex`) in braces: `/v2/{id}`.
+    /// `path_regex`) in braces: `/v2/{id}`. `{query.NAME}` is the value of a query parameter,
+    /// without its slashes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rewrite_template: Option<String>,
+    /// Whether a path made by `rewrite_template` loses the slashes at its end where the path of the
+    /// request ends without one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rewrite_trims_slash: bool,
     /// How long opening a connection to a server may take.
     #[serde(default = "defaults::connect_timeout_ms")]
     #[schemars(range(min = 1, max = defaults::MS_MAX))]
@@ -153,17 +163,86 @@ pub struct Route {
     /// Changes to the fields of the response on its way to the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_headers: Option<Edits>,
+    /// Compression of responses on their way to the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compress: Option<Compress>,
+    /// An upstream that gets a copy of each request, by name. Nobody waits for what it answers. A
+    /// request goes without a copy if its body is not at hand with its head, or if 256 copies are
+    /// under way on its worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<String>,
+    /// Of how many requests, in percent, a copy is sent to `mirror`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 100))]
+    pub mirror_percent: Option<u8>,
     /// The bodies of answers that Ringway makes itself because a request cannot be served.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub error_pages: Vec<ErrorPage>,
 }
 
+impl Default for Route {
+    /// One that matches nothing and does nothing, everything else as if it was not given.
+    fn default() -> Self {
+        Self {
+            id: None,
+            enabled: true,
+            rank: 0,
+            host: None,
+            path_prefix: None,
+            path: None,
+            path_template: None,
+            path_regex: None,
+            ignore_case: false,
+            methods: Vec::new(),
+            headers: Vec::new(),
+            query: Vec::new(),
+            upstream: None,
+            redirect: None,
+            respond: None,
+            rewrite_pattern: None,
+            rewrite_replacement: String::new(),
+            rewrite_template: None,
+            rewrite_trims_slash: false,
+            connect_timeout_ms: defaults::connect_timeout_ms(),
+            send_timeout_ms: defaults::send_timeout_ms(),
+            read_timeout_ms: defaults::read_timeout_ms(),
+            total_timeout_ms: defaults::total_timeout_ms(),
+            max_response_bytes: defaults::max_response_bytes(),
+            max_body_bytes: None,
+            retry: Retry::default(),
+            also: Vec::new(),
+            extensions: BTreeMap::new(),
+            traffic_split: Vec::new(),
+            split_sticky: None,
+            allow_methods: Vec::new(),
+            ip: None,
+            cors: None,
+            auth: None,
+            rate_limit: None,
+            maintenance: None,
+            request_headers: None,
+            upstream_headers: Vec::new(),
+            request_query: None,
+            host_rewrite: None,
+            response_headers: None,
+            compress: None,
+            mirror: None,
+            mirror_percent: None,
+            error_pages: Vec::new(),
+        }
+    }
+}
+
 impl Route {
     /// The names of all upstreams that it uses.
     pub fn upstreams(&self) -> impl Iterator<Item = &str> {
         let parts = self.traffic_split.iter().map(|target| &target.upstream);
-        self.upstream.iter().chain(parts).map(String::as_str)
+        let asked = self.auth.iter().filter_map(|auth| auth.forward.as_ref());
+        let asked = asked.map(|forward| &forward.upstream);
+        let all = self.upstream.iter().chain(parts).chain(asked);
+        let all = all.chain(&self.mirror);
+        all.map(String::as_str)
     }
 }
 
@@ -307,6 +386,12 @@ pub struct Retry {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = defaults::MS_MAX))]
     pub per_try_timeout_ms: Option<u64>,
+    /// Hedging: when no answer has begun after this time, a second server is asked too and the
+    /// first answer counts. GET, HEAD, OPTIONS and QUERY only, within the budget of retries.
+    /// Without it no request is sent twice at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = defaults::MS_MAX))]
+    pub hedge_after_ms: Option<u64>,
 }
 
 /// A failure after which a request may be sent again.
@@ -330,6 +415,7 @@ impl Default for Retry {
             on: vec![RetryOn::Connect, RetryOn::Closed, RetryOn::Status],
             statuses: vec![502, 503, 504],
             per_try_timeout_ms: None,
+            hedge_after_ms: None,
         }
     }
 }

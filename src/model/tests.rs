@@ -332,7 +332,15 @@ fn policies() -> impl Strategy<Value = Route> {
         "ip": {"allow": ["10.0.0.0/8"], "deny": ["10.1.0.0/16", "fd00::/8"]},
         "cors": {"allow_origins": ["*"], "allow_methods": ["PUT"], "allow_headers": ["x-a"],
                  "expose_headers": ["x-b"], "allow_credentials": true, "max_age_s": 5},
-        "auth": {"type": "basic", "realm": "r", "users": [{"name": "u", "secret_hash": "x"}]},
+        "auth": {"type": "chain", "realm": "r", "any": [
+            {"type": "basic", "users": [{"name": "u", "secret_hash": "x"}]},
+            {"type": "api_key", "entities": ["group_a"]},
+            {"type": "jwt", "jwt": {"algorithms": ["RS256"], "jwks_url": "http://a", "leeway_s": 5,
+                "from": [{"cookie": "t"}], "claims": [{"name": "a", "value": "b"}], "strip": true}},
+            {"type": "forward_auth", "forward": {"upstream": "a", "allow_on_failure": true}},
+        ]},
+        "compress": {"codings": ["br"], "min_bytes": 5, "types": ["text/*"]},
+        "mirror": "a", "mirror_percent": 5,
         "rate_limit": {"requests_per_second": 5, "burst_size": 6, "period_ms": 60000, "key": "header", "header": "x",
                        "max_keys": 7},
         "maintenance": {"enabled": false, "status": 500, "body": "b", "content_type": "t",
@@ -365,6 +373,7 @@ fn retry() -> impl Strategy<Value = Retry> {
         on,
         statuses,
         per_try_timeout_ms,
+        hedge_after_ms: per_try_timeout_ms.map(|ms| ms.div_ceil(2)),
     })
 }
 

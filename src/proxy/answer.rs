@@ -12,8 +12,9 @@ use super::fault::Fault;
 use super::forward::Plan;
 use super::pick::{self, Picked, Tried};
 use super::pool::Link;
+use super::recode::{Coder, Recoded};
 use super::record::Entry;
-use super::shape::Edits;
+use super::shape::{self, Edits};
 use crate::net::{Deadline, Lease, Stream};
 use crate::wire::compose::{self, Persistence, ResponsePlan};
 use crate::wire::field::Name;
@@ -415,13 +416,23 @@ fn begin(
 ) -> Begun {
     let Exchange { core, plan, .. } = exchange;
     let tunnel = response.status == 101;
-    let outgoing = body_for_client(response.body, plan.modern);
+    let mut outgoing = body_for_client(response.body, plan.modern);
+    let (recoded, coder) = match &plan.shape {
+        Some(shape) => {
+            let has_body = response.body != Body::None;
+            recode(core, plan, shape.recoded(response), has_body)
+        }
+        None => (None, None),
+    };
+    if coder.is_some() {
+        outgoing = Body::Chunked;
+    }
     let keeps_client = plan.persistent && outgoing != Body::UntilClose && !core.is_draining();
     let upgrade = tunnel
         .then(|| response.fields.iter())
         .and_then(|mut fields| fields.find(|field| Name::of(field.name) == Name::Upgrade));
     let dates = core.dates.borrow();
-    let edits = Edits(exchange).are_needed();
+    let edits = shape::is_needed(exchange).then_some(Edits { exchange, recoded });
     compose::response(
         response,
         &ResponsePlan {
@@ -433,7 +444,10 @@ fn begin(
                 (false, _) => Persistence::Close,
             },
             upgrade: upgrade.map(|field| field.value),
-            edits: edits.then_some(&Edits(exchange)),
+            edits: match &edits {
+                Some(edits) => Some(edits),
+                None => None,
+            },
         },
         composed,
     );
@@ -443,11 +457,35 @@ fn begin(
         Outgoing::Plain
     };
     *body = Reframe::new(response.body, to, plan.max_response_bytes, head_bytes);
+    if let Some(coder) = coder {
+        body.compress(coder);
+    }
     Begun {
         reusable: response.is_persistent() && response.body != Body::UntilClose,
         keeps_client,
         tunnel,
     }
+}
+
+/// How the body is compressed, and what the head says of that.
+#[cold]
+fn recode<'r>(
+    core: &Core,
+    plan: &Plan,
+    recoded: Option<Recoded<'r>>,
+    has_body: bool,
+) -> (Option<Recoded<'r>>, Option<Box<Coder>>) {
+    let Some(recoded) = recoded else {
+        return (None, None);
+    };
+    // A client of HTTP/1.0 knows no chunks.
+    let coding = recoded.coding.filter(|_| plan.modern && has_body);
+    let coder = coding.and_then(|coding| Coder::new(coding, &core.recoded));
+    if coder.is_some() {
+        core.counters.compressed.add(1);
+    }
+    let coding = coding.filter(|_| coder.is_some());
+    (Some(recoded.with(coding)), coder)
 }
 
 /// Frames what of the body came with the head.

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::core::Core;
+use super::recode::Coder;
 use crate::net::{Buffer, Lease, Stream};
 use crate::wire::chunk::{self, Decoder};
 use crate::wire::head::Body;
@@ -57,6 +58,8 @@ pub(super) struct Reframe {
     finished: bool,
     /// Whether the sender sent more than the body.
     excess: bool,
+    /// What compresses it.
+    coder: Option<Box<Coder>>,
 }
 
 impl Reframe {
@@ -82,7 +85,14 @@ impl Reframe {
             trailers,
             finished,
             excess: false,
+            coder: None,
         }
+    }
+
+    /// Has it compressed; it must go out in chunks.
+    #[cold]
+    pub(super) fn compress(&mut self, coder: Box<Coder>) {
+        self.coder = Some(coder);
     }
 
     /// Whether all of it has been taken.
@@ -137,8 +147,7 @@ impl Reframe {
         if self.moved > self.most {
             return Err(BodyFault::TooLarge);
         }
-        self.frame(buffer, payload);
-        Ok(())
+        self.frame(buffer, payload)
     }
 
     /// What of `bytes` belongs to a body of known length that goes out as it is; none otherwise.
@@ -159,13 +168,16 @@ impl Reframe {
             return Err(BodyFault::Broken);
         }
         self.finished = true;
-        self.frame(buffer, 0);
-        Ok(())
+        self.frame(buffer, 0)
     }
 
-    fn frame(&self, buffer: &mut Buffer, payload: usize) {
+    fn frame(&mut self, buffer: &mut Buffer, mut payload: usize) -> Result<(), BodyFault> {
         if self.to == Outgoing::Plain {
-            return;
+            return Ok(());
+        }
+        if let Some(coder) = &mut self.coder {
+            let recoded = coder.recode(buffer, self.finished);
+            payload = recoded.map_err(|_| BodyFault::Broken)?;
         }
         if payload > 0 {
             let mut space = [0; chunk::HEAD_MAX];
@@ -181,6 +193,7 @@ impl Reframe {
             put_behind(buffer, &self.trailers);
             put_behind(buffer, chunk::LINE_END);
         }
+        Ok(())
     }
 
     /// How much may be received at once without taking what belongs to the next message.

@@ -58,6 +58,15 @@ impl Breaker {
         }
     }
 
+    /// In a word, for `explain`.
+    pub(super) fn describe(&self) -> &'static str {
+        match self.state.get() {
+            State::Closed => "closed",
+            State::Open(_) => "open",
+            State::Trial { .. } => "trial",
+        }
+    }
+
     /// Notes how a request that passed has gone; says whether the circuit has opened for that.
     pub(super) fn note(&self, well: bool, rules: Rules, now: u64) -> bool {
         match self.state.get() {

@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, Ref, RefCell};
 use std::net::TcpListener;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ use super::serve::Scratch;
 use super::turn::Turns;
 use crate::epoch::counters::Counters;
 use crate::epoch::lines::Lines;
-use crate::epoch::{Mailbox, Order, Snapshot, Taken};
+use crate::epoch::{Inbox, Mailbox, Order, Snapshot, Taken};
 use crate::model::config::LogFormat;
 use crate::net::{BufferPool, Deadlines, Listener, TAIL, TICK, Waking, sleep, spawn};
 
@@ -38,6 +38,8 @@ pub struct CoreParts {
     pub listeners: Vec<TcpListener>,
     /// Where its snapshots come from.
     pub mailbox: Mailbox,
+    /// What it is asked.
+    pub inbox: Inbox,
     /// What wakes it.
     pub waking: Waking,
     /// Whether descriptors must not block (epoll).
@@ -64,8 +66,14 @@ pub(super) struct Core {
     pub(super) dates: RefCell<Dates>,
     pub(super) log: Option<RefCell<Lines>>,
     pub(super) log_format: LogFormat,
+    /// Bodies that are being compressed.
+    pub(super) recoded: Rc<Cell<u32>>,
+    /// Copies of requests that are under way.
+    pub(super) mirrors: Cell<u32>,
+    itself: Weak<Self>,
     snapshot: RefCell<Taken>,
     mailbox: Mailbox,
+    inbox: Inbox,
     draining: Cell<bool>,
 }
 
@@ -79,7 +87,10 @@ pub async fn run(parts: CoreParts) -> std::io::Result<()> {
         None => (None, LogFormat::Json),
     };
     let first = parts.mailbox.take();
-    let core = Rc::new(Core {
+    let core = Rc::new_cyclic(|itself| Core {
+        itself: itself.clone(),
+        mirrors: Cell::default(),
+        recoded: Rc::default(),
         deadlines: Rc::default(),
         pools: Pools::new(parts.counters.clone()),
         shapes: Rc::default(),
@@ -98,6 +109,7 @@ pub async fn run(parts: CoreParts) -> std::io::Result<()> {
         log_format,
         snapshot: RefCell::new(first),
         mailbox: parts.mailbox,
+        inbox: parts.inbox,
         draining: Cell::new(false),
     });
     let listeners: Rc<[Listener]> = parts
@@ -133,6 +145,11 @@ impl Core {
         self.snapshot.borrow()
     }
 
+    /// Itself, for a task that outlives the request it was made for.
+    pub(super) fn itself(&self) -> Option<Rc<Self>> {
+        self.itself.upgrade()
+    }
+
     /// Whether the core is on its way out.
     #[inline]
     pub(super) fn is_draining(&self) -> bool {
@@ -159,6 +176,10 @@ impl Core {
         drop(self.snapshot());
         if self.mailbox.order() != Order::Serve {
             self.draining.set(true);
+        }
+        for inquiry in self.inbox.take() {
+            let report = self.pools.report(inquiry.upstream, self.deadlines.now());
+            inquiry.answer(report);
         }
     }
 

@@ -3,12 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::fault::Refusal;
-use super::policy::{self, Drafts, Passed};
+use super::policy::{Drafts, Passed};
 use super::rewrite::Outbound;
 use super::understand::{Space, Understood, understand};
 use crate::epoch::Settings;
 use crate::model::Config;
-use crate::table::policy::Filling;
+use crate::table::policy::{Evidence, Filling, Proof};
 use crate::table::{Action, Forward, Found, Table};
 use crate::wire::compose::Forwarding;
 use crate::wire::head::Slots;
@@ -124,7 +124,15 @@ fn routed(table: &Table, settings: &Settings, request: &Understood<'_, '_>) -> E
         }
     };
     let policies = match &found.route.policies {
-        Some(policies) => policy::explain(policies, table, request, CLIENT),
+        Some(policies) => {
+            let evidence = Evidence {
+                method: request.head.method,
+                fields: &request.fields,
+                query: request.query.unwrap_or_default(),
+                counts: false,
+            };
+            policies.explain(table, &evidence, CLIENT)
+        }
         None => Vec::new(),
     };
     Explanation {
@@ -153,6 +161,7 @@ fn forwarded(
         filling: Filling {
             client_ip: client.address(),
             consumer: b"",
+            claims: None,
             host: request.host,
             method: request.head.method.as_bytes(),
             path: request.path,
@@ -160,6 +169,7 @@ fn forwarded(
             route: policies.route.as_bytes(),
             captures: &found.captures,
         },
+        proof: Proof::default(),
         upstream: None,
         shape: None,
     });

@@ -98,6 +98,41 @@ impl Plan {
         }
     }
 
+    /// Whether something is done besides passing it on.
+    #[inline]
+    pub(super) fn has_extras(&self) -> bool {
+        self.shape.as_ref().is_some_and(Handle::has_extras)
+    }
+
+    /// Puts further field lines in the composed head.
+    #[cold]
+    pub(super) fn put_lines(&mut self, lines: &[u8]) {
+        let Some(request) = self.request.as_mut().filter(|_| !lines.is_empty()) else {
+            return;
+        };
+        let head = self.request_bytes - usize::try_from(self.at_hand).unwrap_or(0);
+        // In front of the empty line.
+        let (before, behind) = request.filled().split_at(head.saturating_sub(2));
+        let whole = [before, lines, behind].concat();
+        request.reset(0);
+        put_behind(request, &whole);
+        self.request_bytes = whole.len();
+    }
+
+    /// Whether it may be sent to two servers at once.
+    pub(super) fn may_be_hedged(&self) -> bool {
+        self.safe && self.whole_request().is_some()
+    }
+
+    /// The request as it will be sent, if all of it is at hand.
+    pub(super) fn whole_request(&self) -> Option<&[u8]> {
+        let request = self
+            .request
+            .as_ref()
+            .filter(|_| self.is_whole && !self.upgrade);
+        request.map(|request| request.filled())
+    }
+
     /// How long one try may take until its response begins.
     fn per_try_ms(&self) -> u32 {
         match self.retries.per_try_ms {
@@ -107,7 +142,7 @@ impl Plan {
     }
 
     /// The tick at which the response to a try that begins now must have begun.
-    fn head_by(&self, core: &Core, total: u64) -> u64 {
+    pub(super) fn head_by(&self, core: &Core, total: u64) -> u64 {
         total.min(core.deadlines.after(u64::from(self.retries.per_try_ms)))
     }
 
@@ -130,7 +165,7 @@ impl Plan {
     }
 
     /// What becomes of both connections after an exchange that went well.
-    fn settle(
+    pub(super) fn settle(
         &self,
         answered: Answered,
         link: Link,

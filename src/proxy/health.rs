@@ -99,6 +99,11 @@ impl Health {
         self.errors.set(0);
     }
 
+    /// Failures in a row.
+    pub(super) fn fails(&self) -> u32 {
+        self.fails.get()
+    }
+
     /// When it comes back.
     pub(super) fn back_at(&self) -> u64 {
         self.out_until.get()

@@ -7,6 +7,7 @@ use super::fault::{Fault, Refusal};
 use super::forward::Plan;
 use super::record::{self, Entry};
 use super::understand::Understood;
+use crate::epoch::Snapshot;
 use crate::net::{Buffer, Lease};
 use crate::table::Respond;
 use crate::wire::compose::{PSEUDONYM, put_decimal, put_field};
@@ -64,13 +65,21 @@ pub(super) fn options(core: &Core, request: &Understood<'_, '_>, out: &mut Vec<u
 /// Answers a request that was understood but is not served.
 pub(super) fn refusal(
     core: &Core,
+    snapshot: &Snapshot,
     request: &Understood<'_, '_>,
     refusal: Refusal,
     out: &mut Vec<u8>,
 ) -> Local {
     let mut text = [0; 256];
-    let sentence = line_of(refusal.sentence, &mut text);
-    let parts = (refusal.status, TEXT, sentence);
+    let mut body = Vec::new();
+    let parts = match snapshot.page(refusal.status) {
+        Some(page) => {
+            let status = page.status.unwrap_or(refusal.status);
+            page.fill(status, phrase(status), refusal.sentence, "", &mut body);
+            (status, &*page.line, &*body)
+        }
+        None => (refusal.status, TEXT, line_of(refusal.sentence, &mut text)),
+    };
     answer_to(
         core,
         request,
@@ -236,7 +245,7 @@ pub(super) async fn fault(
         return After::Abort;
     };
     let keep = status >= 500 && plan.persistent && plan.is_wholly_sent() && !core.is_draining();
-    let error = Error {
+    let mut error = Error {
         status,
         keep,
         modern: plan.modern,
@@ -244,20 +253,84 @@ pub(super) async fn fault(
         proxy_status: fault.proxy_status(),
     };
     let sentence = fault.to_string();
-    let page = plan.shape.as_ref();
-    let lease = match page.and_then(|shape| shape.page(status, &sentence)) {
-        Some((line, body)) => error.compose_with(core, line, &body),
+    let of_route = plan.shape.as_ref();
+    let page = of_route.and_then(|shape| shape.page(status, &sentence));
+    let lease = match page.or_else(|| last_page(core, status, &sentence)) {
+        Some((status, line, body)) => {
+            error.status = status;
+            error.compose_with(core, line, &body)
+        }
         None => error.compose(core, &sentence),
     };
     let mut local = Local {
         lease,
-        status,
+        status: error.status,
         reason: fault.reason(),
         keep,
         bytes: 0,
         left: Body::None,
     };
     answer(connection, core, &mut local, entry).await
+}
+
+/// What a client gets in the place of a response.
+pub(super) struct Stopped {
+    pub(super) status: u16,
+    pub(super) reason: &'static str,
+    pub(super) sentence: &'static str,
+    /// Further field lines.
+    pub(super) lines: Vec<u8>,
+}
+
+/// Answers a request that was to be passed on and does not go on.
+#[cold]
+pub(super) async fn stop(
+    connection: &Connection,
+    core: &Core,
+    stopped: Stopped,
+    plan: &Plan,
+    entry: &mut Entry<'_>,
+) -> After {
+    let Stopped {
+        status,
+        reason,
+        sentence,
+        mut lines,
+    } = stopped;
+    let keep = plan.persistent && plan.is_wholly_sent() && !core.is_draining();
+    let of_route = plan.shape.as_ref();
+    let page = of_route.and_then(|shape| shape.page(status, sentence));
+    let plain = || (status, TEXT.to_vec(), format!("{sentence}\n").into_bytes());
+    let page = page.or_else(|| last_page(core, status, sentence));
+    let (status, line, body) = page.unwrap_or_else(plain);
+    let error = Error {
+        status,
+        keep,
+        modern: plan.modern,
+        to_head: plan.to_head,
+        proxy_status: None,
+    };
+    lines.extend_from_slice(&line);
+    let mut local = Local {
+        lease: error.compose_with(core, lines, &body),
+        status,
+        reason,
+        keep,
+        bytes: 0,
+        left: Body::None,
+    };
+    answer(connection, core, &mut local, entry).await
+}
+
+/// The page for all routes, with its line: for an answer where the route has none.
+#[cold]
+fn last_page(core: &Core, status: u16, sentence: &str) -> Option<(u16, Vec<u8>, Vec<u8>)> {
+    let snapshot = core.snapshot();
+    let page = snapshot.page(status)?;
+    let status = page.status.unwrap_or(status);
+    let mut body = Vec::new();
+    page.fill(status, phrase(status), sentence, "", &mut body);
+    Some((status, page.line.to_vec(), body))
 }
 
 /// An answer that is not made for speed.

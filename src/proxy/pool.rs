@@ -17,8 +17,9 @@ use super::judge::{self, Judgement};
 use super::pick::Busy;
 use super::queue::Queue;
 use crate::epoch::counters::Counters;
-use crate::net::{Deadline, Stream};
-use crate::table::{self, Table};
+use crate::epoch::{Report, ServerReport};
+use crate::net::{Deadline, Stream, TICK};
+use crate::table::{self, Table, UpstreamId};
 
 /// All upstreams that this core has met.
 pub(super) struct Pools {
@@ -155,6 +156,16 @@ impl Pools {
         pool.clone()
     }
 
+    /// What is known of an upstream; nothing if no request has been for it.
+    #[cold]
+    pub(super) fn report(&self, id: UpstreamId, now: u64) -> Report {
+        let by_id = self.by_id.borrow();
+        match by_id.get(id.0 as usize) {
+            Some(Some(pool)) => pool.report(now),
+            _ => Report::default(),
+        }
+    }
+
     /// Closes connections that were kept too long, and forgets upstreams that are gone.
     pub(super) fn sweep(&self, now: u64, table: &Table) {
         let mut idle = 0;
@@ -224,6 +235,28 @@ impl Pool {
         self.find_uneven(now);
     }
 
+    fn report(&self, now: u64) -> Report {
+        let servers = self.servers.borrow();
+        let servers = servers.iter().map(|server| ServerReport {
+            name: server.name.clone(),
+            out_ms: server.health.back_at().saturating_sub(now) * TICK.as_millis() as u64,
+            on_trial: server.health.is_on_trial(),
+            fails: server.health.fails(),
+            in_flight: server.load.active(),
+        });
+        let has_circuit = self.judgement.borrow().circuit.is_some();
+        Report {
+            servers: servers.collect(),
+            circuit: match has_circuit {
+                true => self.breaker.describe(),
+                false => "",
+            },
+            waiting: self.queue.len(),
+            connections: (self.open.get(), self.idle.get()),
+            has_retries: self.budget.has_one(),
+        }
+    }
+
     /// Microseconds from the start of the pool to `moment`.
     pub(super) fn microseconds(&self, moment: Instant) -> u64 {
         let elapsed = moment.saturating_duration_since(self.started);
@@ -241,7 +274,7 @@ impl Pool {
         if ramp == 0 {
             return self.uneven_until.set(0);
         }
-        let ticks = u64::from(ramp).div_ceil(crate::net::TICK.as_millis() as u64);
+        let ticks = u64::from(ramp).div_ceil(TICK.as_millis() as u64);
         let servers = self.servers.borrow();
         let begun = servers.iter().map(|server| server.since.get());
         let ends = begun.filter(|since| *since > 0).map(|since| since + ticks);
@@ -294,7 +327,7 @@ impl Pool {
 
     fn sweep(&self, now: u64) {
         let limit_ms = self.declared.borrow().pool.idle_timeout_ms;
-        let limit = u64::from(limit_ms) / crate::net::TICK.as_millis() as u64;
+        let limit = u64::from(limit_ms) / TICK.as_millis() as u64;
         for server in self.servers.borrow().iter() {
             let mut kept = server.kept.borrow_mut();
             let before = kept.len();

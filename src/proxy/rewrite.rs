@@ -46,9 +46,10 @@ impl Outbound<'_, '_, '_> {
             Rewrite::Keep => self.request.path,
             _ => {
                 path.clear();
+                let query = self.request.query.unwrap_or_default();
                 self.to
                     .rewrite
-                    .apply(self.request.path, &self.found.captures, path);
+                    .apply(self.request.path, query, &self.found.captures, path);
                 path
             }
         };

@@ -8,6 +8,7 @@ use super::accept::Connection;
 use super::admit::admit;
 use super::affinity::Affinity;
 use super::answer::{self, After};
+use super::beside;
 use super::client;
 use super::core::Core;
 use super::fault::Refusal;
@@ -73,7 +74,16 @@ pub(super) async fn exchange(connection: &mut Connection, core: &Core) -> After 
     }
     let mut entry = Entry::begin(core);
     let after = match &mut step {
-        Some(Step::Forward(plan)) => forward::forward(connection, core, plan, &mut entry).await,
+        Some(Step::Forward(plan)) => {
+            let stopped = match plan.has_extras() {
+                true => Box::pin(beside::before(connection, core, plan, &mut entry)).await,
+                false => None,
+            };
+            match stopped {
+                Some(after) => after,
+                None => forward::forward(connection, core, plan, &mut entry).await,
+            }
+        }
         Some(Step::Answer(local)) => local::answer(connection, core, local, &mut entry).await,
         None => After::Close,
     };
@@ -129,7 +139,7 @@ pub(super) fn decide(
         taken.err()
     };
     if let Some(refusal) = refused {
-        let local = local::refusal(core, &request, refusal, composed);
+        let local = local::refusal(core, &snapshot, &request, refusal, composed);
         *step = Some(Step::Answer(local));
     }
     drop((scratch, snapshot));
@@ -178,7 +188,7 @@ impl Routed<'_, '_, '_> {
         let visit = Visit {
             connection: self.connection,
             core: self.core,
-            settings: &self.snapshot.settings,
+            snapshot: self.snapshot,
             request: self.request,
             found: self.found,
             policies,
@@ -283,6 +293,11 @@ impl Routed<'_, '_, '_> {
         }
         if let Some(passed) = passed {
             plan.shape = passed.shape.take();
+            if let Some(shape) = &mut plan.shape {
+                let policies = passed.policies;
+                let extras = beside::prepare(core, snapshot, connection, request, policies)?;
+                shape.give_extras(extras);
+            }
         }
         *step = Some(Step::Forward(plan));
         Ok(())

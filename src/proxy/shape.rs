@@ -4,27 +4,35 @@ use std::num::NonZeroU64;
 
 use super::affinity;
 use super::answer::Exchange;
+use super::recode::Recoded;
 use crate::wire::compose;
 
 /// What Ringway adds to a response and takes from it.
-pub(super) struct Edits<'e>(pub(super) &'e Exchange<'e>);
-
-impl Edits<'_> {
-    #[inline]
-    pub(super) fn are_needed(&self) -> bool {
-        let plan = self.0.plan;
-        plan.shape.is_some() || plan.pool.declared.borrow().spread.sticky.is_some()
-    }
+pub(super) struct Edits<'e, 'r> {
+    pub(super) exchange: &'e Exchange<'e>,
+    /// Whether it is compressed, or could be.
+    pub(super) recoded: Option<Recoded<'r>>,
 }
 
-impl compose::Edits for Edits<'_> {
+/// Whether anything is added to the response or taken from it.
+#[inline]
+pub(super) fn is_needed(exchange: &Exchange<'_>) -> bool {
+    let plan = exchange.plan;
+    plan.shape.is_some() || plan.pool.declared.borrow().spread.sticky.is_some()
+}
+
+impl compose::Edits for Edits<'_, '_> {
     fn drops(&self, name: &str) -> bool {
-        let shape = self.0.plan.shape.as_ref();
+        let shape = self.exchange.plan.shape.as_ref();
         shape.is_some_and(|shape| shape.drops(name))
+            || self.recoded.is_some_and(|recoded| recoded.drops(name))
     }
 
     fn put(&self, out: &mut Vec<u8>) {
-        let Exchange { plan, picked, .. } = self.0;
+        let Exchange { plan, picked, .. } = self.exchange;
+        if let Some(recoded) = self.recoded {
+            recoded.put(out);
+        }
         if let Some(shape) = &plan.shape {
             shape.put(out);
         }

@@ -120,9 +120,9 @@ impl Action {
     pub(super) fn uses_captures(&self) -> bool {
         match self {
             Self::Forward(Forward {
-                rewrite: Rewrite::Template(pieces),
+                rewrite: Rewrite::Template(template),
                 ..
-            }) => pieces.use_captures(),
+            }) => template.pieces.use_captures(),
             Self::Redirect(redirect) => redirect.to.use_captures(),
             Self::Forward(_) | Self::Respond(_) => false,
         }

@@ -6,12 +6,17 @@
 
 use sha2::{Digest, Sha256};
 
+use super::error::CompileError;
+use super::jwt::Jwt;
+use super::upstream::UpstreamId;
 use crate::model;
 use crate::model::policy::{AuthKind, Credential};
 
 /// Who may come in.
 #[derive(Clone, Debug)]
 pub enum Auth {
+    /// Whoever proves nothing.
+    Anonymous,
     /// By name and password (RFC 7617).
     Basic {
         /// The line that asks for it.
@@ -27,8 +32,43 @@ pub enum Auth {
         query: Option<Box<str>>,
         /// By salt, so that a key is digested once for all that share it.
         groups: Box<[Group]>,
+        /// What Apikey entities must be authorised for; none if they do not count.
+        entities: Box<[Box<str>]>,
+    },
+    /// By the first proof that holds.
+    Chain(Box<[Self]>),
+    /// By another service's word.
+    Forward(Box<ForwardAuth>),
+    /// By a signed token.
+    Jwt {
+        /// The line that asks for it.
+        challenge: Box<[u8]>,
+        /// What it must be; none if only verifiers say.
+        ways: Box<[Jwt]>,
+        /// Verifiers of the table, by name.
+        verifiers: Box<[Box<str>]>,
     },
 }
+
+/// Another service that is asked before each request.
+#[derive(Clone, Debug)]
+pub struct ForwardAuth {
+    /// Who is asked.
+    pub upstream: UpstreamId,
+    /// The path, with its query.
+    pub path: Box<str>,
+    /// How long its answer may take, in milliseconds.
+    pub timeout_ms: u32,
+    /// The fields of the request that it sees, in lower case.
+    pub sees: Box<[Box<str>]>,
+    /// The fields of its answer that go on to the server, in lower case.
+    pub adds: Box<[Box<str>]>,
+    /// Whether a request goes on when no answer can be had.
+    pub allow_on_failure: bool,
+}
+
+/// What a service sees of a request where nothing else is said.
+const SEEN: [&str; 2] = ["authorization", "cookie"];
 
 /// Somebody who may come in.
 #[derive(Clone, Debug)]
@@ -46,8 +86,46 @@ pub struct Group {
 }
 
 impl Auth {
-    pub(super) fn of(declared: &model::policy::Auth) -> Self {
-        match declared.kind {
+    /// Compiles what the route `id` says; `upstream` tells the number of an upstream's name.
+    pub(super) fn of(
+        id: &str,
+        declared: &model::policy::Auth,
+        upstream: &dyn Fn(&str) -> Option<UpstreamId>,
+    ) -> Result<Self, CompileError> {
+        Ok(match declared.kind {
+            AuthKind::Anonymous => Self::Anonymous,
+            AuthKind::Chain => {
+                let links = declared.any.iter();
+                Self::Chain(
+                    links
+                        .map(|link| Self::of(id, link, upstream))
+                        .collect::<Result<_, _>>()?,
+                )
+            }
+            AuthKind::ForwardAuth => {
+                let forward = declared.forward.as_deref();
+                let forward = forward.ok_or_else(|| CompileError::Auth { route: id.into() })?;
+                Self::Forward(Box::new(ForwardAuth::of(id, forward, upstream)?))
+            }
+            AuthKind::Jwt => {
+                let jwt = declared.jwt.as_deref();
+                let jwt = jwt.ok_or_else(|| CompileError::Auth { route: id.into() })?;
+                let only_verifiers = !jwt.verifiers.is_empty();
+                let challenge =
+                    format!("WWW-Authenticate: Bearer realm=\"{}\"\r\n", declared.realm);
+                Self::Jwt {
+                    challenge: challenge.into_bytes().into(),
+                    ways: match only_verifiers {
+                        true => Box::default(),
+                        false => [Jwt::of(id, jwt)?].into(),
+                    },
+                    verifiers: jwt
+                        .verifiers
+                        .iter()
+                        .map(|name| name.as_str().into())
+                        .collect(),
+                }
+            }
             AuthKind::Basic => {
                 let mut users: Vec<Known> = declared.users.iter().filter_map(Known::of).collect();
                 users.sort_unstable_by(|one, other| one.name.cmp(&other.name));
@@ -63,7 +141,40 @@ impl Auth {
                 header: declared.header.as_str().into(),
                 query: declared.query.as_deref().map(Into::into),
                 groups: groups(declared.keys.iter().filter_map(Known::of).collect()),
+                entities: declared
+                    .entities
+                    .iter()
+                    .map(|name| name.as_str().into())
+                    .collect(),
             },
+        })
+    }
+
+    /// The lines that say what would be a proof.
+    pub fn put_challenge(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Basic { challenge, .. } | Self::Jwt { challenge, .. } => {
+                out.extend_from_slice(challenge);
+            }
+            Self::Chain(links) => links.iter().for_each(|link| link.put_challenge(out)),
+            Self::Anonymous | Self::ApiKey { .. } | Self::Forward(_) => {}
+        }
+    }
+
+    /// The service that is asked, if one is.
+    pub fn asks(&self) -> Option<&ForwardAuth> {
+        match self {
+            Self::Forward(forward) => Some(forward),
+            _ => None,
+        }
+    }
+
+    /// The files and URLs that keys come from.
+    pub(super) fn sources(&self) -> Vec<&str> {
+        match self {
+            Self::Jwt { ways, .. } => ways.iter().filter_map(Jwt::source).collect(),
+            Self::Chain(links) => links.iter().flat_map(Self::sources).collect(),
+            _ => Vec::new(),
         }
     }
 
@@ -95,11 +206,60 @@ impl Auth {
     pub fn describe(&self) -> String {
         match self {
             Self::Basic { users, .. } => format!("basic, {} users", users.len()),
+            Self::Anonymous => "nobody in particular".to_owned(),
+            Self::Chain(links) => {
+                let each: Vec<String> = links.iter().map(Self::describe).collect();
+                format!("one of: {}", each.join("; "))
+            }
+            Self::Forward(forward) => format!("{} of another service is asked", forward.path),
+            Self::Jwt {
+                ways, verifiers, ..
+            } => {
+                let ways = ways.iter().map(Jwt::describe);
+                let named = verifiers
+                    .iter()
+                    .map(|name| format!("a token that {name} accepts"));
+                ways.chain(named).collect::<Vec<_>>().join(" or ")
+            }
+            Self::ApiKey {
+                header, entities, ..
+            } if !entities.is_empty() => {
+                format!(
+                    "a key in {header}, or an Apikey for {}",
+                    entities.join(" or ")
+                )
+            }
             Self::ApiKey { header, groups, .. } => {
                 let count: usize = groups.iter().map(|group| group.known.len()).sum();
                 format!("a key in the field {header}, {count} keys")
             }
         }
+    }
+}
+
+impl ForwardAuth {
+    fn of(
+        id: &str,
+        declared: &model::policy::ForwardAuth,
+        upstream: &dyn Fn(&str) -> Option<UpstreamId>,
+    ) -> Result<Self, CompileError> {
+        let found = upstream(&declared.upstream);
+        let lower = |name: &String| name.to_ascii_lowercase().into();
+        let mut sees: Box<[Box<str>]> = declared.request_headers.iter().map(lower).collect();
+        if sees.is_empty() {
+            sees = SEEN.map(Into::into).into();
+        }
+        Ok(Self {
+            upstream: found.ok_or_else(|| CompileError::UnknownUpstream {
+                route: id.into(),
+                upstream: declared.upstream.clone(),
+            })?,
+            path: declared.path.as_str().into(),
+            timeout_ms: u32::try_from(declared.timeout_ms).unwrap_or(u32::MAX),
+            sees,
+            adds: declared.response_headers.iter().map(lower).collect(),
+            allow_on_failure: declared.allow_on_failure,
+        })
     }
 }
 
@@ -153,7 +313,7 @@ fn bytes(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Compares in a time that does not depend on where two digests differ.
-fn is_same(one: &[u8; 32], other: &[u8; 32]) -> bool {
+pub(super) fn is_same(one: &[u8; 32], other: &[u8; 32]) -> bool {
     let differences = one.iter().zip(other).map(|(a, b)| a ^ b);
     differences.fold(0, |all, one| all | one) == 0
 }

@@ -27,7 +27,9 @@ fn rewritten(declared: &str, path: &str) -> String {
     let found = table.find(&question).expect("a match");
     let mut into = Vec::new();
     match &found.route.action {
-        Action::Forward(forward) => forward.rewrite.apply(path, &found.captures, &mut into),
+        Action::Forward(forward) => forward
+            .rewrite
+            .apply(path, b"a=b", &found.captures, &mut into),
         Action::Redirect(redirect) => redirect.location(&question, &found.captures, &mut into),
         Action::Respond(_) => {}
     }

@@ -155,6 +155,11 @@ impl Condition {
         &self.name
     }
 
+    /// Whether any value will do.
+    pub(super) fn is_presence(&self) -> bool {
+        matches!(self.accept, Accept::Any)
+    }
+
     /// Whether it holds for this value.
     pub(super) fn accepts(&self, value: &[u8]) -> bool {
         self.accept.accepts(value)

@@ -2,8 +2,10 @@
 
 use super::captures::Captures;
 use super::error::{CompileError, PatternFault};
+use super::jwt::Claims;
 use crate::model;
-use crate::model::policy::AuthKind;
+use crate::model::policy::{Auth, AuthKind};
+use crate::wire::pairs;
 
 /// Changes to the fields of a message, or to a query.
 #[derive(Clone, Debug, Default)]
@@ -21,23 +23,32 @@ pub struct Text(Box<[Piece]>);
 #[derive(Clone, Debug)]
 enum Piece {
     Capture(u8),
+    /// Of the token that was the proof.
+    Claim(Box<str>),
     ClientIp,
     Consumer,
     Host,
     Literal(Box<[u8]>),
     Method,
+    /// The value of a query parameter, as it stands.
+    Parameter(Box<[u8]>),
     Path,
     Query,
     Route,
 }
 
+/// What stands before the name of a query parameter in a place.
+pub(super) const PARAMETER: &str = "query.";
+
 /// What a request puts in the places of a [`Text`].
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Filling<'a> {
     /// The client's address.
     pub client_ip: &'a [u8],
     /// Who it has proved to be; empty if nobody asked.
     pub consumer: &'a [u8],
+    /// What its token says, if that was the proof.
+    pub claims: Option<&'a Claims>,
     /// The host asked for.
     pub host: &'a [u8],
     /// The method.
@@ -66,10 +77,7 @@ impl Edits {
         if let Some(auth) = &route.auth {
             // Whoever is let in is named by us, never by the client; and what proves it ends here.
             all.remove.push("x-consumer-name".to_owned());
-            all.remove.push(match auth.kind {
-                AuthKind::Basic => "authorization".to_owned(),
-                AuthKind::ApiKey => auth.header.clone(),
-            });
+            proofs(auth, &mut all.remove);
         }
         Self::of(id, Some(&all), captures)
     }
@@ -81,8 +89,9 @@ impl Edits {
         captures: &[&str],
     ) -> Result<Self, CompileError> {
         let mut all = route.request_query.clone().unwrap_or_default();
-        all.remove
-            .extend(route.auth.iter().filter_map(|auth| auth.query.clone()));
+        if let Some(auth) = &route.auth {
+            proofs_in_query(auth, &mut all.remove);
+        }
         Self::of(id, Some(&all), captures)
     }
 
@@ -175,6 +184,50 @@ impl Edits {
     }
 }
 
+/// The fields that prove who asks, and those that only a service asked before may set.
+fn proofs(auth: &Auth, names: &mut Vec<String>) {
+    match auth.kind {
+        AuthKind::Anonymous => {}
+        AuthKind::Basic => names.push("authorization".to_owned()),
+        AuthKind::ApiKey => {
+            names.push(auth.header.clone());
+            if !auth.entities.is_empty() {
+                let entity = [
+                    "otoroshi-client-id",
+                    "otoroshi-client-secret",
+                    "authorization",
+                ];
+                names.extend(entity.map(str::to_owned));
+            }
+        }
+        AuthKind::Chain => auth.any.iter().for_each(|link| proofs(link, names)),
+        AuthKind::ForwardAuth => {
+            let forward = auth.forward.iter();
+            names.extend(forward.flat_map(|forward| forward.response_headers.iter().cloned()));
+        }
+        AuthKind::Jwt => {
+            let Some(jwt) = auth.jwt.as_ref().filter(|jwt| jwt.strip) else {
+                return;
+            };
+            names.extend(jwt.from.iter().filter_map(|place| place.header.clone()));
+            if jwt.from.is_empty() {
+                names.push("authorization".to_owned());
+            }
+        }
+    }
+}
+
+/// The query parameters that prove who asks.
+fn proofs_in_query(auth: &Auth, names: &mut Vec<String>) {
+    names.extend(auth.query.clone());
+    let jwt = auth.jwt.as_ref().filter(|jwt| jwt.strip);
+    let places = jwt.into_iter().flat_map(|jwt| &jwt.from);
+    names.extend(places.filter_map(|place| place.query.clone()));
+    auth.any
+        .iter()
+        .for_each(|link| proofs_in_query(link, names));
+}
+
 fn separate(out: &mut Vec<u8>, start: usize) {
     if out.len() > start {
         out.push(b'&');
@@ -209,6 +262,9 @@ fn encode(out: &mut Vec<u8>, start: usize) {
     }
 }
 
+/// The start of the name of a place that a claim fills in.
+const CLAIM: &str = "claim.";
+
 // === impl Text ===
 
 impl Text {
@@ -238,6 +294,9 @@ impl Text {
             let capture = captures.iter().position(|capture| *capture == name);
             pieces.push(match (capture, name) {
                 (Some(index), _) => Piece::Capture(index as u8),
+                (None, name) if name.starts_with(CLAIM) => {
+                    Piece::Claim(name.trim_start_matches(CLAIM).into())
+                }
                 (None, "client_ip") => Piece::ClientIp,
                 (None, "consumer") => Piece::Consumer,
                 (None, "host") => Piece::Host,
@@ -245,7 +304,10 @@ impl Text {
                 (None, "path") => Piece::Path,
                 (None, "query") => Piece::Query,
                 (None, "route") => Piece::Route,
-                (None, _) => return Err(PatternFault::UnknownCapture),
+                (None, name) => match name.strip_prefix(PARAMETER) {
+                    Some(name) => Piece::Parameter(name.as_bytes().into()),
+                    None => return Err(PatternFault::UnknownCapture),
+                },
             });
             rest = after;
         }
@@ -264,12 +326,18 @@ impl Text {
     pub fn fill(&self, with: &Filling<'_>, out: &mut Vec<u8>) {
         for piece in &self.0 {
             out.extend_from_slice(match piece {
+                Piece::Claim(name) => {
+                    let claim = with.claims.and_then(|claims| claims.text(name));
+                    out.extend_from_slice(claim.unwrap_or_default().as_bytes());
+                    continue;
+                }
                 Piece::Capture(index) => with.captures.text(usize::from(*index), with.path),
                 Piece::ClientIp => with.client_ip,
                 Piece::Consumer => with.consumer,
                 Piece::Host => with.host,
                 Piece::Literal(text) => text,
                 Piece::Method => with.method,
+                Piece::Parameter(name) => pairs::parameter(with.query, name).unwrap_or_default(),
                 Piece::Path => with.path,
                 Piece::Query => with.query,
                 Piece::Route => with.route,
@@ -293,6 +361,7 @@ mod tests {
         Filling {
             client_ip: b"192.0.2.1",
             consumer: b"",
+            claims: None,
             host: b"h",
             method: b"GET",
             path: b"/p",

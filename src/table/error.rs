@@ -16,6 +16,12 @@ pub enum CompileError {
         /// The route.
         route: String,
     },
+    /// An `auth` lacks what its type needs.
+    #[error("route '{route}': 'auth' lacks what its type needs")]
+    Auth {
+        /// The route.
+        route: String,
+    },
     /// A condition has both `value` and `regex`.
     #[error("route '{route}': the condition on '{name}' has both 'value' and 'regex'; give one")]
     Condition {
@@ -96,6 +102,14 @@ pub enum CompileError {
         upstream: String,
         /// Which server, from 0.
         index: usize,
+    },
+    /// Tokens cannot be checked as it says.
+    #[error("route '{route}': auth.jwt: {what}")]
+    Token {
+        /// The route or verifier.
+        route: String,
+        /// What is wrong.
+        what: String,
     },
     /// All numbers for upstreams have been given out.
     #[error("upstream '{upstream}': 4294967295 upstreams have been made; restart the process")]

@@ -24,6 +24,8 @@ pub(super) struct Hosts {
 struct Host {
     name: Label,
     paths: Node,
+    /// Those whose letters match in either case, by their path in lower case.
+    folded: Node,
     /// Routes with a regular expression, best first; tried one by one while they could win.
     regexes: Arc<Vec<Arc<Route>>>,
 }
@@ -124,6 +126,7 @@ impl Host {
         Self {
             name: Label::new(name),
             paths: Node::new(b""),
+            folded: Node::new(b""),
             regexes: NONE.clone(),
         }
     }
@@ -132,7 +135,17 @@ impl Host {
         if route.path.kind == PathKind::Regex {
             Route::insert_in_order(Arc::make_mut(&mut self.regexes), route);
         } else {
-            self.paths.insert(seed, &mut route.path.edges(), route);
+            let paths = self.paths_of(route);
+            paths.insert(seed, &mut route.path.edges(), route);
+        }
+    }
+
+    /// The tree that a route stands in.
+    fn paths_of(&mut self, route: &Route) -> &mut Node {
+        if route.path.ignores_case {
+            &mut self.folded
+        } else {
+            &mut self.paths
         }
     }
 
@@ -140,12 +153,13 @@ impl Host {
         if route.path.kind == PathKind::Regex {
             Route::remove_in_order(Arc::make_mut(&mut self.regexes), route);
         } else {
-            self.paths.remove(seed, &mut route.path.edges(), route);
+            let paths = self.paths_of(route);
+            paths.remove(seed, &mut route.path.edges(), route);
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.regexes.is_empty() && self.paths.is_empty()
+        self.regexes.is_empty() && self.paths.is_empty() && self.folded.is_empty()
     }
 
     /// The best of `best`, found on a more specific host, and the routes of this one.
@@ -161,12 +175,32 @@ impl Host {
         if could_beat(self.paths.top(), best) {
             best = Route::better(best, self.paths.find(seed, Some(rest), question));
         }
+        if could_beat(self.folded.top(), best) && !self.folded.is_empty() {
+            let found = in_lower_case(rest, |rest| self.folded.find(seed, Some(rest), question));
+            best = Route::better(best, found);
+        }
         let better = |route: &&'t Arc<Route>| best.is_none_or(|best| route.beats(best));
         let matches = |route: &&'t Arc<Route>| {
             route.path.regex_matches(question.path) && route.meets(question)
         };
         let found = self.regexes.iter().take_while(better).find(matches);
         found.or(best)
+    }
+}
+
+/// Bytes of a path that are brought to lower case without an allocation.
+const FOLDED_BYTES: usize = 512;
+
+/// Looks at `path` in lower case.
+fn in_lower_case<T>(path: &[u8], look: impl FnOnce(&[u8]) -> T) -> T {
+    let mut space = [0; FOLDED_BYTES];
+    match space.get_mut(..path.len()) {
+        Some(folded) => {
+            folded.copy_from_slice(path);
+            folded.make_ascii_lowercase();
+            look(folded)
+        }
+        None => look(&path.to_ascii_lowercase()),
     }
 }
 
@@ -182,6 +216,6 @@ impl Entry for Host {
             .regexes
             .first()
             .map_or(i32::MIN, |route| route.order.rank());
-        self.paths.top().max(regexes)
+        self.paths.top().max(self.folded.top()).max(regexes)
     }
 }

@@ -7,17 +7,21 @@
 //! whose bucket is full again, which loses nothing; if there is none among the eight places that
 //! it may have, of the one that is nearest to it, which then begins anew. While a place changes
 //! hands, each core may count one request for the wrong key: that is the bound of the error.
+//!
+//! A fixed window is one number too: the moment at which it ends, whose low bits are the count.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::model;
-use crate::model::policy::RateKey;
+use crate::model::policy::{RateAlgorithm, RateHeaders, RateKey};
 use crate::wire::hash;
 
 /// The places that a key may have.
 const WAYS: usize = 8;
+/// The low bits of the end of a window, which count its requests: about a millisecond.
+const COUNT: u64 = (1 << 20) - 1;
 
 /// A limit on the requests of a route.
 #[derive(Clone, Debug)]
@@ -30,6 +34,14 @@ pub struct Limit {
     pub header: Box<str>,
     /// How many requests at once, after a pause.
     pub burst: u32,
+    /// The status of a request that comes too often.
+    pub status: u16,
+    /// The status of a request without the field of the key; none if it counts as any other.
+    pub missing_header_status: Option<u16>,
+    /// The body of the answer to a request that comes too often.
+    pub message: Option<Box<str>>,
+    /// Which fields tell a client how much is left.
+    pub headers: RateHeaders,
     buckets: Arc<Buckets>,
 }
 
@@ -52,7 +64,18 @@ struct Buckets {
     interval_ns: u64,
     /// Nanoseconds that an empty bucket takes to be full.
     fill_ns: u64,
+    /// What a window takes; none for a bucket.
+    window: Option<Window>,
     begun: Instant,
+}
+
+/// A fixed window.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    limit: u64,
+    period_ns: u64,
+    /// How long one who asks too often waits; 0 for the rest of the window.
+    wait_ns: u64,
 }
 
 #[derive(Debug, Default)]
@@ -71,7 +94,14 @@ impl Limit {
             declared: declared.clone(),
             key: declared.key,
             header: declared.header.as_deref().unwrap_or_default().into(),
-            burst: declared.burst_size,
+            burst: match declared.algorithm {
+                RateAlgorithm::TokenBucket => declared.burst_size,
+                RateAlgorithm::FixedWindow => declared.requests_per_second,
+            },
+            status: declared.status,
+            missing_header_status: declared.missing_header_status,
+            message: declared.message.as_deref().map(Into::into),
+            headers: declared.headers,
             buckets: kept.map_or_else(
                 || Arc::new(Buckets::of(declared)),
                 |kept| kept.buckets.clone(),
@@ -86,6 +116,12 @@ impl Limit {
             .take(key, u64::try_from(now).unwrap_or(u64::MAX))
     }
 
+    /// Whether requests with this value of the field are not counted.
+    pub fn exempts(&self, value: &[u8]) -> bool {
+        let mut exempt = self.declared.exempt.iter();
+        exempt.any(|known| known.as_bytes() == value)
+    }
+
     /// In words, for `explain`.
     pub fn describe(&self) -> String {
         let for_whom = match self.key {
@@ -95,6 +131,9 @@ impl Limit {
             RateKey::Route => "all together",
         };
         let (rate, period) = (self.declared.requests_per_second, self.declared.period_ms);
+        if self.declared.algorithm == RateAlgorithm::FixedWindow {
+            return format!("{rate} requests in each {period} ms, for {for_whom}");
+        }
         format!(
             "{rate} requests per {period} ms, {} at once, for {for_whom}",
             self.burst
@@ -116,6 +155,11 @@ impl Buckets {
             places: (0..places).map(|_| Place::default()).collect(),
             interval_ns,
             fill_ns: interval_ns.saturating_mul(u64::from(declared.burst_size.max(1))),
+            window: (declared.algorithm == RateAlgorithm::FixedWindow).then(|| Window {
+                limit: rate.min(COUNT - 1),
+                period_ns: declared.period_ms.saturating_mul(1_000_000),
+                wait_ns: declared.wait_ms.unwrap_or(0).saturating_mul(1_000_000),
+            }),
             begun: Instant::now(),
         }
     }
@@ -123,6 +167,9 @@ impl Buckets {
     fn take(&self, key: u64, now: u64) -> Taken {
         let key = hash::mix(key).max(1);
         let place = self.place(key, now);
+        if let Some(window) = self.window {
+            return window.take(&place.full_at, now);
+        }
         let mut full_at = place.full_at.load(Ordering::Relaxed);
         loop {
             let next = full_at.max(now).saturating_add(self.interval_ns);
@@ -185,6 +232,38 @@ impl Buckets {
                     place.full_at.store(now, Ordering::Relaxed);
                 }
                 return place;
+            }
+        }
+    }
+}
+
+impl Window {
+    /// Counts a request. The first one too many begins the wait.
+    fn take(self, state: &AtomicU64, now: u64) -> Taken {
+        let mut old = state.load(Ordering::Relaxed);
+        loop {
+            let ends = |wait: u64| now.saturating_add(wait).saturating_add(COUNT) & !COUNT;
+            let (end, count) = (old & !COUNT, old & COUNT);
+            let (end, count) = match count {
+                _ if end <= now => (ends(self.period_ns), 1),
+                // Refused before, within the wait.
+                count if count > self.limit => (end, count),
+                count if count == self.limit && self.wait_ns > 0 => (ends(self.wait_ns), count + 1),
+                count => (end, count + 1),
+            };
+            let next = end | count;
+            let swapped =
+                state.compare_exchange_weak(old, next, Ordering::Relaxed, Ordering::Relaxed);
+            match swapped {
+                Ok(_) => {
+                    let remaining = self.limit.saturating_sub(count);
+                    return Taken {
+                        passes: count <= self.limit,
+                        remaining: u32::try_from(remaining).unwrap_or(u32::MAX),
+                        wait_ns: end.saturating_sub(now),
+                    };
+                }
+                Err(other) => old = other,
             }
         }
     }
@@ -273,6 +352,42 @@ mod tests {
             ..first.declared.clone()
         };
         assert!(Limit::of(&other, Some(&first)).take(1).passes);
+    }
+
+    fn window(limit: u32, period_ms: u64, wait_ms: Option<u64>) -> Limit {
+        let declared = model::policy::RateLimit {
+            algorithm: RateAlgorithm::FixedWindow,
+            requests_per_second: limit,
+            period_ms,
+            wait_ms,
+            ..model::policy::RateLimit::default()
+        };
+        Limit::of(&declared, None)
+    }
+
+    #[test]
+    fn a_window_counts_and_begins_anew() {
+        let limit = window(3, 1_000, None);
+        let at = |now| limit.buckets.take(7, now);
+        let begun: Vec<_> = (0..5).map(|_| at(10 * SECOND)).collect();
+        let passes: Vec<bool> = begun.iter().map(|taken| taken.passes).collect();
+        assert_eq!(passes, [true, true, true, false, false]);
+        assert_eq!(begun[0].remaining, 2);
+        assert!(begun[4].wait_ns >= SECOND && begun[4].wait_ns < SECOND + 2 * COUNT);
+        assert!(!at(11 * SECOND - 1).passes);
+        assert!(at(11 * SECOND + 2 * COUNT).passes);
+    }
+
+    #[test]
+    fn whoever_asks_too_often_waits_as_long_as_is_said() {
+        let limit = window(1, 1_000, Some(5_000));
+        let at = |now| limit.buckets.take(7, now).passes;
+        assert!(at(0) && !at(SECOND / 2));
+        assert!(
+            !at(2 * SECOND) && !at(5 * SECOND),
+            "the window is over, the wait is not"
+        );
+        assert!(at(6 * SECOND));
     }
 
     proptest! {

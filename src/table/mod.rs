@@ -14,12 +14,16 @@ mod auth;
 mod captures;
 #[cfg(test)]
 mod cases;
+mod compress;
 mod condition;
+mod consumer;
 mod cors;
+mod directory;
 mod edit;
 mod error;
 mod explain;
 mod hosts;
+mod jwt;
 mod label;
 mod limit;
 mod maglev;
@@ -27,9 +31,11 @@ mod map;
 mod order;
 mod pattern;
 pub mod policy;
+mod prove;
 mod retry;
 mod rewrite;
 mod route;
+mod said;
 mod seed;
 mod split;
 mod spread;
@@ -51,13 +57,15 @@ pub use maglev::Maglev;
 pub use order::{AGE_MAX, Criterion, Order, PATH_BYTES_MAX, SEGMENTS_MAX};
 pub use pattern::{HostPattern, PathKind, PathPattern};
 pub use retry::Retries;
-pub use rewrite::{Pieces, PrefixRewrite, Rewrite};
+pub use rewrite::{Pieces, PrefixRewrite, Rewrite, Template};
 pub use route::{Route, default_id};
 pub use spread::{Key, Queue, Spread, Sticky};
 pub use upstream::{Endpoint, PoolLimits, Server, Upstream, UpstreamId};
 
+use self::directory::Directory;
 use self::hosts::Hosts;
 use self::map::Map;
+use self::policy::{ErrorPage, Jwt, KeySet};
 use self::seed::Seed;
 use self::upstream::Upstreams;
 use crate::model;
@@ -70,12 +78,35 @@ pub struct Table {
     routes: Map<Route>,
     route_count: usize,
     upstreams: Upstreams,
+    directory: Directory,
 }
 
 /// One step from a table to the next.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Change {
+    /// Sets the keys of a file or URL. Nothing happens if nobody takes keys from it.
+    Keys {
+        /// Its name, as [`Table::key_sources`] has it.
+        source: String,
+        /// The keys.
+        keys: Arc<KeySet>,
+    },
+    /// Sets the bodies of our own answers where no route has one.
+    Pages(Vec<model::policy::ErrorPage>),
+    /// Adds the holder of a key, or puts it in the place of the one with its id.
+    PutConsumer(Box<model::consumer::Consumer>),
+    /// Adds a verifier of tokens, or puts it in the place of the one with its id.
+    PutVerifier {
+        /// Its id.
+        id: String,
+        /// What a token must be.
+        jwt: Box<Jwt>,
+    },
+    /// Takes out the holder of the key with this id, if there is one.
+    RemoveConsumer(String),
+    /// Takes out the verifier with this id, if there is one.
+    RemoveVerifier(String),
     /// Adds a route, or puts it in the place of the one with its id ([`default_id`] if it has
     /// none).
     PutRoute {
@@ -138,6 +169,7 @@ impl Table {
             routes: Map::new(),
             route_count: 0,
             upstreams: Upstreams::new(seed.clone()),
+            directory: Directory::new(seed.clone()),
             seed,
         }
     }
@@ -240,6 +272,16 @@ impl Table {
                     let id = route.id.clone().unwrap_or_else(|| default_id(route));
                     self.put_route(id, route, *age, before, &mut uses)?;
                 }
+                Change::Keys { source, keys } => self.directory.set_keys(source, keys),
+                Change::Pages(pages) => {
+                    self.directory.pages = pages.iter().map(ErrorPage::of).collect();
+                }
+                Change::PutConsumer(consumer) => self.directory.put_consumer(consumer),
+                Change::PutVerifier { id, jwt } => {
+                    self.directory.put_verifier(id, (**jwt).clone());
+                }
+                Change::RemoveConsumer(id) => self.directory.remove_consumer(id),
+                Change::RemoveVerifier(id) => self.directory.remove_verifier(id),
                 Change::RemoveRoute(id) => self.remove_route(id, &mut uses),
                 Change::Resolve { name, addresses } => self.upstreams.resolve(name, addresses),
                 Change::Health {
@@ -326,6 +368,17 @@ impl Table {
         self.upstreams.addresses(name)
     }
 
+    /// The files and URLs that keys are taken from, and whether keys are known of each.
+    pub fn key_sources(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.directory.sources()
+    }
+
+    /// The body of our own answer of this status, where the route has none.
+    pub fn page(&self, status: u16) -> Option<&ErrorPage> {
+        let mut pages = self.directory.pages.iter();
+        pages.find(|page| page.is_for(status))
+    }
+
     fn put_route(
         &mut self,
         id: String,
@@ -346,11 +399,15 @@ impl Table {
             before.as_deref(),
         )?;
         let route = Arc::new(route);
-        self.remove_route(&route.id, uses);
-        self.hosts.insert(&self.seed, &route);
         for upstream in route.upstreams() {
             *uses.entry(upstream).or_default() += 1;
         }
+        // Before the old route goes, so that keys that both use stay.
+        for source in route.sources() {
+            self.directory.count_source(source, true);
+        }
+        self.remove_route(&route.id, uses);
+        self.hosts.insert(&self.seed, &route);
         self.routes
             .insert(self.seed.hash(route.id.as_bytes()), route);
         self.route_count += 1;
@@ -371,6 +428,9 @@ impl Table {
         self.hosts.remove(&self.seed, &route);
         for upstream in route.upstreams() {
             *uses.entry(upstream).or_default() -= 1;
+        }
+        for source in route.sources() {
+            self.directory.count_source(source, false);
         }
         self.route_count -= 1;
     }

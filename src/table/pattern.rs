@@ -45,6 +45,8 @@ pub struct PathPattern {
     pub kind: PathKind,
     /// What is written, in normal form.
     pub text: Box<str>,
+    /// Whether letters match in either case; its literal text is in lower case then.
+    pub ignores_case: bool,
     end: End,
     regex: Option<Box<Regex>>,
 }
@@ -130,7 +132,7 @@ impl PathPattern {
             &route.path_template,
             &route.path_regex,
         );
-        match written {
+        let pattern = match written {
             (Some(text), None, None, None) => Self::prefix(text).map_err(|fault| path(text, fault)),
             (None, Some(text), None, None) => Self::exact(text).map_err(|fault| path(text, fault)),
             (None, None, Some(text), None) => {
@@ -151,12 +153,38 @@ impl PathPattern {
                 Ok(Self {
                     kind: PathKind::Regex,
                     text: text.as_str().into(),
+                    ignores_case: false,
                     end: End::Nothing,
                     regex: Some(Box::new(regex)),
                 })
             }
             _ => Err(CompileError::Paths { route: id.into() }),
+        };
+        pattern.map(|pattern| {
+            if route.ignore_case {
+                pattern.folded()
+            } else {
+                pattern
+            }
+        })
+    }
+
+    /// The same for letters in either case.
+    fn folded(mut self) -> Self {
+        if self.regex.is_some() {
+            return self;
         }
+        let template = self.kind == PathKind::Template;
+        let segments = self.text.split('/').map(|segment| {
+            if template && capture_name(segment).is_some() {
+                segment.to_owned()
+            } else {
+                segment.to_ascii_lowercase()
+            }
+        });
+        self.text = segments.collect::<Vec<_>>().join("/").into();
+        self.ignores_case = true;
+        self
     }
 
     /// Whether `path` (normal form) is one of them.
@@ -173,6 +201,9 @@ impl PathPattern {
             let (segment, after) = split_segment(left);
             let fits = match edge {
                 Edge::Capture(_) => !segment.is_empty(),
+                Edge::Literal(literal) if self.ignores_case => {
+                    segment.eq_ignore_ascii_case(literal.as_bytes())
+                }
                 Edge::Literal(literal) => segment == literal.as_bytes(),
             };
             if !fits {
@@ -276,6 +307,7 @@ impl PathPattern {
         Ok(Self {
             kind,
             text,
+            ignores_case: false,
             end,
             regex: None,
         })
@@ -313,6 +345,7 @@ impl PathPattern {
         Ok(Self {
             kind: PathKind::Template,
             text: path.into(),
+            ignores_case: false,
             end,
             regex: None,
         })

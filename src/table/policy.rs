@@ -6,11 +6,15 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-pub use super::auth::{Auth, Group, Known, digest};
+pub use super::auth::{Auth, ForwardAuth, Group, Known, digest};
+pub use super::compress::Compress;
+pub use super::consumer::{Consumer, Shut};
 pub use super::cors::{Cors, is_of_cors};
 pub use super::edit::{Edits, Filling, Text};
 use super::error::CompileError;
+pub use super::jwt::{Claims, Jwt, KeySet, KeysFault, Rejected};
 pub use super::limit::{Limit, Taken};
+pub use super::prove::{Denied, Evidence, Proof};
 pub use super::split::{Part, Split};
 use super::upstream::UpstreamId;
 use crate::model;
@@ -44,8 +48,23 @@ pub struct Policies {
     pub response: Edits,
     /// Upstreams that share the requests.
     pub split: Option<Split>,
+    /// After how many milliseconds a second server is asked.
+    pub hedge_ms: Option<u64>,
+    /// Which responses are compressed.
+    pub compress: Option<Compress>,
+    /// Who gets a copy of the requests.
+    pub mirror: Option<Mirror>,
     /// The bodies of our own answers.
     pub pages: Box<[ErrorPage]>,
+}
+
+/// An upstream that gets a copy of requests.
+#[derive(Clone, Copy, Debug)]
+pub struct Mirror {
+    /// The upstream.
+    pub upstream: UpstreamId,
+    /// Of how many requests, in percent.
+    pub percent: u8,
 }
 
 /// Which clients may come in.
@@ -71,6 +90,8 @@ pub struct Maintenance {
 #[derive(Clone, Debug)]
 pub struct ErrorPage {
     statuses: Box<[u16]>,
+    /// The status that the answer has instead.
+    pub status: Option<u16>,
     /// The line that says what the body is.
     pub line: Box<[u8]>,
     /// The body, with the places that are filled in.
@@ -105,7 +126,10 @@ impl Policies {
                 .into(),
             ip: route.ip.as_ref().map(IpRules::of),
             cors: route.cors.as_ref().map(Cors::of),
-            auth: route.auth.as_ref().map(Auth::of),
+            auth: match &route.auth {
+                Some(auth) => Some(Auth::of(id, auth, upstream)?),
+                None => None,
+            },
             limit: route
                 .rate_limit
                 .as_ref()
@@ -123,6 +147,18 @@ impl Policies {
             },
             response: Edits::of(id, route.response_headers.as_ref(), captures)?,
             split: Split::compile(id, route, upstream)?,
+            hedge_ms: route.retry.hedge_after_ms,
+            compress: route.compress.as_ref().map(Compress::of),
+            mirror: match &route.mirror {
+                None => None,
+                Some(name) => Some(Mirror {
+                    upstream: upstream(name).ok_or_else(|| CompileError::UnknownUpstream {
+                        route: id.into(),
+                        upstream: name.clone(),
+                    })?,
+                    percent: route.mirror_percent.unwrap_or(100),
+                }),
+            },
             pages: route.error_pages.iter().map(ErrorPage::of).collect(),
         };
         Ok(Some(Arc::new(policies)))
@@ -143,14 +179,18 @@ impl Policies {
 
     /// Whether something changes on the way of the response.
     pub fn changes_response(&self) -> bool {
-        !self.response.is_empty() || self.cors.is_some()
+        !self.response.is_empty() || self.cors.is_some() || self.compress.is_some()
+    }
+
+    /// Whether something is done besides passing a request on.
+    pub fn has_extras(&self) -> bool {
+        let asks = self.auth.as_ref().is_some_and(|auth| auth.asks().is_some());
+        asks || self.mirror.is_some() || self.hedge_ms.is_some()
     }
 
     /// The page for our own answer of this status.
     pub fn page(&self, status: u16) -> Option<&ErrorPage> {
-        self.pages
-            .iter()
-            .find(|page| page.statuses.is_empty() || page.statuses.contains(&status))
+        self.pages.iter().find(|page| page.is_for(status))
     }
 }
 
@@ -164,6 +204,9 @@ fn has_any(route: &model::Route) -> bool {
         || route.cors.is_some()
         || route.auth.is_some()
         || route.rate_limit.is_some()
+        || route.retry.hedge_after_ms.is_some()
+        || route.mirror.is_some()
+        || route.compress.is_some()
         || route
             .maintenance
             .as_ref()
@@ -216,14 +259,21 @@ impl Maintenance {
 // === impl ErrorPage ===
 
 impl ErrorPage {
-    fn of(declared: &model::policy::ErrorPage) -> Self {
+    /// Compiles what is declared.
+    pub fn of(declared: &model::policy::ErrorPage) -> Self {
         Self {
             statuses: declared.statuses.clone().into(),
+            status: declared.status,
             line: format!("Content-Type: {}\r\n", declared.content_type)
                 .into_bytes()
                 .into(),
             body: declared.body.as_str().into(),
         }
+    }
+
+    /// Whether it is for answers of this status.
+    pub fn is_for(&self, status: u16) -> bool {
+        self.statuses.is_empty() || self.statuses.contains(&status)
     }
 
     /// Appends the body for this answer.
@@ -267,6 +317,7 @@ mod tests {
     fn a_page_is_filled_in_and_its_other_braces_stay() {
         let page = ErrorPage::of(&model::policy::ErrorPage {
             statuses: vec![],
+            status: None,
             content_type: "text/html".to_owned(),
             body: "<style>p{a:b}</style>{status} {reason}: {message} ({route}) {x".to_owned(),
         });

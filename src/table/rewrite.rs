@@ -4,8 +4,10 @@
 //! on the way.
 
 use super::captures::Captures;
+use super::edit::PARAMETER;
 use super::error::{CompileError, PatternFault};
 use crate::model;
+use crate::wire::pairs;
 
 /// How the path changes on its way to the upstream.
 #[derive(Clone, Debug)]
@@ -15,7 +17,7 @@ pub enum Rewrite {
     /// A start of the path is replaced.
     Prefix(Box<PrefixRewrite>),
     /// The path is made anew of text and captures.
-    Template(Pieces),
+    Template(Template),
 }
 
 /// A start of the path, and what takes its place.
@@ -27,6 +29,15 @@ pub struct PrefixRewrite {
     pub replacement: Box<[u8]>,
 }
 
+/// A path that is made anew.
+#[derive(Clone, Debug)]
+pub struct Template {
+    /// What it is made of.
+    pub pieces: Pieces,
+    /// Whether it ends in a slash only where the path of the request does.
+    pub trims_slash: bool,
+}
+
 /// Text with places that a request fills in.
 #[derive(Clone, Debug)]
 pub struct Pieces(Box<[Piece]>);
@@ -35,6 +46,8 @@ pub struct Pieces(Box<[Piece]>);
 enum Piece {
     Capture(u8),
     Host,
+    /// The value of a query parameter.
+    Parameter(Box<[u8]>),
     Path,
     Query,
     Text(Box<[u8]>),
@@ -64,21 +77,26 @@ impl Rewrite {
     ///
     /// Captures go in as they stand, encoded as in the path. Where a replaced prefix and what
     /// follows it would bring two slashes together, one is left out.
-    pub fn apply(&self, path: &[u8], captures: &Captures, into: &mut Vec<u8>) {
+    pub fn apply(&self, path: &[u8], query: &[u8], captures: &Captures, into: &mut Vec<u8>) {
         let start = into.len();
         match self {
             Self::Keep => into.extend_from_slice(path),
             Self::Prefix(prefix) => prefix.apply(path, into),
-            Self::Template(pieces) => {
-                pieces.fill(
+            Self::Template(template) => {
+                template.pieces.fill(
                     &Filling {
                         path,
                         captures,
                         host: b"",
-                        query: b"",
+                        query,
                     },
                     into,
                 );
+                if template.trims_slash && !path.ends_with(b"/") {
+                    while into.len() > start && into.ends_with(b"/") {
+                        into.pop();
+                    }
+                }
             }
         }
         if into.get(start) != Some(&b'/') {
@@ -105,7 +123,10 @@ impl Rewrite {
             (_, Some(template)) => {
                 let pieces = Pieces::parse(template, captures, Places::Captures);
                 let pieces = pieces.map_err(|fault| rewrite_error(id, template, fault))?;
-                Ok(Self::Template(pieces))
+                Ok(Self::Template(Template {
+                    pieces,
+                    trims_slash: route.rewrite_trims_slash,
+                }))
             }
             (Some(pattern), None) => Ok(Self::Prefix(Box::new(PrefixRewrite {
                 pattern: no_control(pattern)?,
@@ -152,7 +173,10 @@ impl Pieces {
                 (None, "host", Places::Request) => Piece::Host,
                 (None, "path", Places::Request) => Piece::Path,
                 (None, "query", Places::Request) => Piece::Query,
-                (None, _, _) => return Err(PatternFault::UnknownCapture),
+                (None, name, _) => match name.strip_prefix(PARAMETER) {
+                    Some(name) => Piece::Parameter(name.as_bytes().into()),
+                    None => return Err(PatternFault::UnknownCapture),
+                },
             });
             rest = after;
         }
@@ -173,6 +197,9 @@ impl Pieces {
                     into.extend_from_slice(with.captures.text(usize::from(*index), with.path));
                 }
                 Piece::Host => into.extend_from_slice(with.host),
+                Piece::Parameter(name) => {
+                    put_part(pairs::parameter(with.query, name).unwrap_or_default(), into);
+                }
                 Piece::Path => into.extend_from_slice(with.path),
                 Piece::Query if with.query.is_empty() => {}
                 Piece::Query => {
@@ -193,6 +220,50 @@ impl Piece {
             return Err(PatternFault::Brace);
         }
         Ok((!text.is_empty()).then(|| Self::Text(text.as_bytes().into())))
+    }
+}
+
+/// Puts a value of the query into a path, as a part of a segment: a slash, a backslash or a `?` in
+/// it, escaped or not, ends nothing, and dots alone go nowhere.
+fn put_part(value: &[u8], into: &mut Vec<u8>) {
+    let start = into.len();
+    let mut rest = value;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        let escaped = (byte == b'%').then(|| after.first_chunk::<2>().copied().and_then(unescaped));
+        match (byte, escaped.flatten()) {
+            (_, Some(plain)) => {
+                rest = after.get(2..).unwrap_or_default();
+                put_byte(plain, into);
+            }
+            _ => put_byte(byte, into),
+        }
+    }
+    if into
+        .get(start..)
+        .unwrap_or_default()
+        .iter()
+        .all(|byte| *byte == b'.')
+    {
+        into.truncate(start);
+    }
+}
+
+fn unescaped([high, low]: [u8; 2]) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
+}
+
+/// Puts a byte into a path. What would be a slash stays away: no server is to take it for one.
+fn put_byte(byte: u8, into: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    match byte {
+        b'/' | b'\\' | 0 => {}
+        _ if byte.is_ascii_alphanumeric() || b"-._~!$'()*,;:@".contains(&byte) => into.push(byte),
+        _ => {
+            let digits = [byte >> 4, byte & 15].map(|half| DIGITS[usize::from(half)]);
+            into.extend_from_slice(&[b'%', digits[0], digits[1]]);
+        }
     }
 }
 
@@ -217,7 +288,7 @@ mod tests {
 
     fn applied(rewrite: &Rewrite, path: &str) -> String {
         let mut into = b"before ".to_vec();
-        rewrite.apply(path.as_bytes(), &Captures::default(), &mut into);
+        rewrite.apply(path.as_bytes(), b"", &Captures::default(), &mut into);
         String::from_utf8(into).expect("text")
     }
 
@@ -241,6 +312,45 @@ mod tests {
             );
         }
         assert_eq!(applied(&Rewrite::Keep, "/a"), "before /a");
+    }
+
+    #[test]
+    fn a_slash_at_the_end_can_be_that_of_the_request() {
+        for (text, path, expected) in [
+            ("/a/", "/x", "/a"),
+            ("/a/", "/x/", "/a/"),
+            ("/", "/x", "/"),
+            ("/a", "/x/", "/a"),
+        ] {
+            let rewrite = Rewrite::Template(Template {
+                pieces: Pieces::parse(text, &[], Places::Captures).unwrap(),
+                trims_slash: true,
+            });
+            assert_eq!(applied(&rewrite, path), format!("before {expected}"));
+        }
+    }
+
+    #[test]
+    fn a_value_of_the_query_stays_within_its_segment() {
+        let pieces = Pieces::parse("/a/{query.v}/z", &[], Places::Captures).unwrap();
+        let rewrite = Rewrite::Template(Template {
+            pieces,
+            trims_slash: false,
+        });
+        for (query, expected) in [
+            ("v=5", "/a/5/z"),
+            ("x=1&v=a.b", "/a/a.b/z"),
+            ("v=a%20b%3f", "/a/a%20b%3F/z"),
+            ("v=../../etc", "/a/....etc/z"),
+            ("v=%2e%2E%2f", "/a//z"),
+            ("v=..", "/a//z"),
+            ("v=a?b%", "/a/a%3Fb%25/z"),
+            ("", "/a//z"),
+        ] {
+            let mut into = Vec::new();
+            rewrite.apply(b"/", query.as_bytes(), &Captures::default(), &mut into);
+            assert_eq!(String::from_utf8(into).unwrap(), expected, "{query}");
+        }
     }
 
     #[test]

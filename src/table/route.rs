@@ -166,7 +166,24 @@ impl Route {
         let split = self.policies.as_ref();
         let split = split.and_then(|policies| policies.split.as_ref());
         let parts = split.into_iter().flat_map(|split| split.upstreams());
-        self.upstream().into_iter().chain(parts).collect()
+        let policies = self.policies.as_ref();
+        let asked = policies.and_then(|policies| policies.auth.as_ref()?.asks());
+        let asked = asked.map(|forward| forward.upstream);
+        let mirror = policies.and_then(|policies| policies.mirror);
+        let mirror = mirror.map(|mirror| mirror.upstream);
+        let more = asked.into_iter().chain(mirror);
+        self.upstream()
+            .into_iter()
+            .chain(parts)
+            .chain(more)
+            .collect()
+    }
+
+    /// The files and URLs that it takes keys from.
+    pub(super) fn sources(&self) -> Vec<&str> {
+        let policies = self.policies.as_ref();
+        let auth = policies.and_then(|policies| policies.auth.as_ref());
+        auth.map(|auth| auth.sources()).unwrap_or_default()
     }
 
     /// The upstream that it forwards to.

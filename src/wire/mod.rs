@@ -10,6 +10,7 @@ pub mod authority;
 pub mod base64;
 pub mod chunk;
 pub mod compose;
+pub mod date;
 pub mod field;
 pub mod hash;
 pub mod head;

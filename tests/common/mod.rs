@@ -11,10 +11,12 @@ pub mod apis;
 mod client;
 mod drivers;
 mod message;
+pub mod ocelot;
 mod origin;
 mod process;
 mod refusal;
 mod ringway;
+pub mod tokens;
 
 use std::time::Duration;
 

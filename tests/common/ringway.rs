@@ -17,6 +17,8 @@ pub struct Ringway {
     addresses: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
     directory: PathBuf,
+    /// The name of the configuration file there.
+    file: &'static str,
     files_at_start: u64,
     finished: bool,
     /// Whether the directory outlives this.
@@ -78,10 +80,20 @@ impl Ringway {
 
     /// As `start_in`, with the configuration that is in the directory.
     pub fn start_again(directory: PathBuf, driver: Driver) -> Self {
-        let path = directory.join("ringway.yaml");
+        Self::start_file(directory, "ringway.yaml", driver, &[])
+    }
+
+    /// Starts with the file of this name in the directory, and with these variables.
+    pub fn start_file(
+        directory: PathBuf,
+        file: &'static str,
+        driver: Driver,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let path = directory.join(file);
         let config = path.to_str().unwrap();
         let arguments = ["run", "--config", config, "--driver", driver.name()];
-        let process = Process::start(arguments);
+        let process = Process::start_with(arguments, environment);
         process.wait_for(0, |line| message(line, "ready"));
         let lines = process.lines();
         let listening = lines.iter().filter_map(|line| message(line, "listening"));
@@ -94,6 +106,7 @@ impl Ringway {
             addresses: listening.map(address).collect(),
             admin: admin.map(address),
             directory,
+            file,
             files_at_start: 0,
             finished: false,
             kept: false,
@@ -125,7 +138,7 @@ impl Ringway {
 
     /// The configuration file.
     pub fn config_path(&self) -> PathBuf {
-        self.directory.join("ringway.yaml")
+        self.directory.join(self.file)
     }
 
     pub fn process(&mut self) -> &mut Process {

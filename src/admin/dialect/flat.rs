@@ -42,7 +42,7 @@ pub(super) async fn answer(core: &Rc<Core>, request: &Request) -> Result<Answer,
             _ => Err(Problem::method_not_allowed("GET")),
         },
         ("explain", None) => match request.method {
-            Method::POST => explain::answer(core, request),
+            Method::POST => explain::answer(core, request).await,
             _ => Err(Problem::method_not_allowed("POST")),
         },
         ("reload", None) => match request.method {

@@ -81,7 +81,7 @@ pub(in crate::admin) async fn settle(
 }
 
 /// What a write changes, each entity as a JSON patch (RFC 6902).
-fn differences(done: &Done) -> Value {
+pub(super) fn differences(done: &Done) -> Value {
     let each = done.differences.iter().map(|difference| {
         let mut shown = difference.summary();
         let value = |kept: &Option<Rc<Kept>>| kept.as_ref().map_or(Value::Null, |it| it.value());

@@ -14,7 +14,7 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::{Map, Value};
 
 use crate::admin::entity::{DOCUMENTS, Entity, EntityChange, Kind};
-use crate::model::{self, Config, DOCUMENT_BYTES_MAX, Format, parse_document};
+use crate::model::{self, Config, DOCUMENT_BYTES_MAX, Format, ocelot_in, parse_document};
 
 /// Text up to this long stays on its line in YAML; folded, a long pattern could not be read.
 const YAML_LINE_MAX: usize = 65_536;
@@ -58,6 +58,9 @@ impl Document {
     pub(super) fn parse(text: &[u8], format: Format, config: &Config) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        if ocelot_in(text, format).is_some() {
+            return None;
+        }
         let Value::Object(mut keys) = parse_document(text, format).ok()?.value else {
             return None;
         };

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::document::{Document, format_of};
 use super::error::StoreError;
+use super::ocelot::{OcelotDocument, write_environment};
 use super::replace::{obstacle, replace};
 use super::{FIRST_EPOCH, Opened, Store, entities};
 use crate::admin::entity::EntityChange;
@@ -31,8 +32,15 @@ struct Target {
 
 #[derive(Debug)]
 struct Known {
-    document: Document,
+    document: Written,
     content: Fingerprint,
+}
+
+/// A document in the words in which it is written.
+#[derive(Debug)]
+enum Written {
+    Native(Document),
+    Ocelot(OcelotDocument),
 }
 
 /// A content, known by its length and its hash.
@@ -50,7 +58,8 @@ impl FileStore {
             obstacle: obstacle(path),
         });
         let known = target.as_ref().and_then(|target| target.known.as_ref());
-        let entities = entities(known.map(|known| &known.document), config, FIRST_EPOCH);
+        let native = known.and_then(|known| known.document.native());
+        let entities = entities(native, config, FIRST_EPOCH);
         Opened {
             store: Store::File(Self(target)),
             entities,
@@ -112,6 +121,9 @@ impl Target {
             Err(StoreError::EditedByHand(path.clone()))
         })?;
         known.content = Fingerprint::of(&text);
+        if let Written::Ocelot(_) = known.document {
+            write_environment(path, &text);
+        }
         if let Some(next) = next {
             known.document = next;
         }
@@ -122,11 +134,42 @@ impl Target {
 impl Known {
     fn read(path: &Path, config: &Config) -> Option<Self> {
         let text = fs::read(path).ok()?;
-        let document = Document::parse(&text, format_of(path), config)?;
+        let ocelot = OcelotDocument::parse(&text, config).map(Written::Ocelot);
+        let native = || Document::parse(&text, format_of(path), config).map(Written::Native);
+        let document = ocelot.or_else(native)?;
         Some(Self {
             document,
             content: Fingerprint::of(&text),
         })
+    }
+}
+
+impl Written {
+    fn native(&self) -> Option<&Document> {
+        match self {
+            Self::Native(document) => Some(document),
+            Self::Ocelot(_) => None,
+        }
+    }
+
+    fn keep_ages(&mut self, old: &Self) {
+        if let (Self::Native(new), Self::Native(old)) = (self, old) {
+            new.keep_ages(old);
+        }
+    }
+
+    fn change(&self, changes: &[EntityChange]) -> Option<Self> {
+        match self {
+            Self::Native(document) => document.change(changes).map(Self::Native),
+            Self::Ocelot(document) => document.change(changes).map(Self::Ocelot),
+        }
+    }
+
+    fn render(&self) -> Result<Vec<u8>, String> {
+        match self {
+            Self::Native(document) => document.render(),
+            Self::Ocelot(document) => document.render(),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod document;
 mod embedded;
 mod error;
 mod file;
+mod ocelot;
 mod replace;
 #[cfg(test)]
 mod tests;

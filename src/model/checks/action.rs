@@ -1,6 +1,6 @@
 //! What a route does: one of three actions, and texts that can be sent.
 
-use super::template::{Piece, pieces};
+use super::template::{Piece, parameter, pieces};
 use super::text::{control_character, is_field_value, is_token, path_fault};
 use crate::model::faults::{Report, at_index, at_key, nearest, quoted};
 use crate::model::route::{Redirect, Respond, Route};
@@ -180,7 +180,7 @@ fn placed<'a>(
         let Piece::Capture(name) = piece else {
             continue;
         };
-        if known.contains(name) {
+        if known.contains(name) || parameter(name).is_some() {
             continue;
         }
         let instead = match (nearest(name, known.iter().copied()), known.as_slice()) {

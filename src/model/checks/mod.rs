@@ -4,6 +4,7 @@
 //! first fault, and none reads anything but the declaration, except [`surroundings`].
 
 mod action;
+mod auth;
 mod balance;
 mod listener;
 mod pattern;
@@ -21,9 +22,10 @@ use std::collections::{HashMap, HashSet};
 
 pub use pattern::{PATTERN_BYTES_MAX, compile};
 pub use plain::is_plain;
+pub use policy::is_free_field;
 pub use route::{PATH_BYTES_MAX, SEGMENTS_MAX};
 pub use surroundings::surroundings;
-pub use template::{CAPTURES_MAX, Piece, Segment, TemplateFault, pieces, segments};
+pub use template::{CAPTURES_MAX, Piece, Segment, TemplateFault, parameter, pieces, segments};
 
 use super::config::{Config, Http};
 use super::faults::{ROOT, Report, at_index, at_key, quoted};

@@ -33,15 +33,18 @@ fn is_bare(route: &Route) -> bool {
         && route.path_regex.is_none()
         && route.headers.is_empty()
         && route.query.is_empty()
+        && !route.ignore_case
         && route.also.is_empty();
     let bare_action = route.upstream.is_some()
         && route.redirect.is_none()
         && route.respond.is_none()
         && route.rewrite_template.is_none()
+        && !route.rewrite_trims_slash
         && route.max_body_bytes.is_none()
         && route.retry.max_retries <= 10
         && route.retry.statuses == [502, 503, 504]
-        && route.retry.per_try_timeout_ms.is_none();
+        && route.retry.per_try_timeout_ms.is_none()
+        && route.retry.hedge_after_ms.is_none();
     bare_match && bare_action && has_no_policy(route)
 }
 
@@ -59,6 +62,9 @@ fn has_no_policy(route: &Route) -> bool {
         && route.request_query.is_none()
         && route.host_rewrite.is_none()
         && route.response_headers.is_none()
+        && route.compress.is_none()
+        && route.mirror.is_none()
+        && route.mirror_percent.is_none()
         && route.error_pages.is_empty()
 }
 

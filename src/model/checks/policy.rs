@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::template::{Piece, pieces};
+use super::template::{Piece, parameter, pieces};
 use super::text::{control_character, is_field_value, is_token};
 use crate::model::faults::{Report, at_index, at_key, nearest, quoted};
-use crate::model::policy::{Auth, AuthKind, Cors, Edits, NamedValue, RateKey};
+use crate::model::policy::{Cors, Edits, NamedValue, RateAlgorithm, RateKey};
 use crate::model::route::Route;
 
 /// What a request always has, for the places in texts.
@@ -40,10 +40,21 @@ const OWN: [&str; 18] = [
     "x-real-ip",
 ];
 
+/// Whether a route may set or remove the field `name`.
+#[must_use]
+pub fn is_free_field(name: &str) -> bool {
+    is_token(name) && !OWN.contains(&name.to_ascii_lowercase().as_str())
+}
+
 /// Checks the policies of `route`. `captures` are the names that its matcher captures; none if the
 /// matcher is faulty.
 pub(super) fn check(route: &Route, captures: Option<&[String]>, place: &str, report: &mut Report) {
-    let texts = Texts { captures, report };
+    let claims = route.auth.as_ref().is_some_and(super::auth::has_claims);
+    let texts = Texts {
+        captures,
+        claims,
+        report,
+    };
     texts.all(route, place);
     for (index, method) in route.allow_methods.iter().enumerate() {
         if !is_token(method) {
@@ -58,7 +69,7 @@ pub(super) fn check(route: &Route, captures: Option<&[String]>, place: &str, rep
         check_cors(cors, &at_key(place, "cors"), report);
     }
     if let Some(auth) = &route.auth {
-        check_auth(auth, &at_key(place, "auth"), report);
+        super::auth::check(auth, &at_key(place, "auth"), report);
     }
     limit(route, place, report);
     split(route, place, report);
@@ -85,7 +96,7 @@ pub(super) fn check(route: &Route, captures: Option<&[String]>, place: &str, rep
     }
 }
 
-/// Checks that the upstreams of a split are among `names`.
+/// Checks that the upstreams that a route names beside its own are among `names`.
 pub(super) fn check_upstreams(
     route: &Route,
     names: &HashSet<String>,
@@ -93,15 +104,25 @@ pub(super) fn check_upstreams(
     report: &mut Report,
 ) {
     let list = at_key(place, "traffic_split");
-    for (index, target) in route.traffic_split.iter().enumerate() {
-        if !names.contains(&target.upstream) {
-            let instead = match nearest(&target.upstream, names.iter().map(String::as_str)) {
+    let split = route.traffic_split.iter().enumerate();
+    let split = split.map(|(index, target)| (at_index(&list, index), &target.upstream));
+    let asked = route.auth.iter().filter_map(|auth| auth.forward.as_ref());
+    let asked = asked.map(|forward| (at_key(&at_key(place, "auth"), "forward"), &forward.upstream));
+    let named = split.chain(asked);
+    let named = named.map(|(place, upstream)| (at_key(&place, "upstream"), upstream));
+    let mirror = route
+        .mirror
+        .iter()
+        .map(|name| (at_key(place, "mirror"), name));
+    for (place, upstream) in named.chain(mirror) {
+        if !names.contains(upstream) {
+            let instead = match nearest(upstream, names.iter().map(String::as_str)) {
                 Some(near) => format!("did you mean {}?", quoted(near)),
                 None => "add it to upstreams".to_owned(),
             };
             report.fault(
-                at_key(&at_index(&list, index), "upstream"),
-                format!("there is no upstream {}", quoted(&target.upstream)),
+                place,
+                format!("there is no upstream {}", quoted(upstream)),
                 instead,
             );
         }
@@ -111,6 +132,8 @@ pub(super) fn check_upstreams(
 /// The texts of a route that a request fills in.
 struct Texts<'a> {
     captures: Option<&'a [String]>,
+    /// Whether the proof may be a token, so that `{claim.NAME}` stands for something.
+    claims: bool,
     report: &'a mut Report,
 }
 
@@ -161,18 +184,8 @@ impl Texts<'_> {
     }
 
     fn name(&mut self, name: &str, field: bool, place: &str) {
-        if field && OWN.contains(&name.to_ascii_lowercase().as_str()) {
-            self.report.fault(
-                place,
-                format!("{name} is written by the proxy"),
-                "remove it; host_rewrite sets the host",
-            );
-        } else if field && !is_token(name) {
-            self.report.fault(
-                place,
-                format!("{} is not the name of a field", quoted(name)),
-                "write one such as x-request-source",
-            );
+        if field {
+            field_name(name, place, self.report);
         } else if !name
             .bytes()
             .all(|byte| byte.is_ascii_graphic() && !b"&=#".contains(&byte))
@@ -197,7 +210,13 @@ impl Texts<'_> {
         let Some(captures) = self.captures else {
             return;
         };
-        let known = |name: &str| PLACES.contains(&name) || captures.iter().any(|one| one == name);
+        let known = |name: &str| {
+            let claim = self.claims && name.strip_prefix("claim.").is_some_and(|n| !n.is_empty());
+            claim
+                || PLACES.contains(&name)
+                || parameter(name).is_some()
+                || captures.iter().any(|one| one == name)
+        };
         for piece in pieces {
             if let Piece::Capture(name) = piece
                 && !known(name)
@@ -212,6 +231,23 @@ impl Texts<'_> {
                 );
             }
         }
+    }
+}
+
+/// Checks the name of a field that may be changed.
+pub(super) fn field_name(name: &str, place: &str, report: &mut Report) {
+    if OWN.contains(&name.to_ascii_lowercase().as_str()) {
+        report.fault(
+            place,
+            format!("{name} is written by the proxy"),
+            "remove it; host_rewrite sets the host",
+        );
+    } else if !is_token(name) {
+        report.fault(
+            place,
+            format!("{} is not the name of a field", quoted(name)),
+            "write one such as x-request-source",
+        );
     }
 }
 
@@ -258,49 +294,27 @@ fn check_cors(cors: &Cors, place: &str, report: &mut Report) {
     }
 }
 
-fn check_auth(auth: &Auth, place: &str, report: &mut Report) {
-    let (list, other, credentials) = match auth.kind {
-        AuthKind::Basic => ("users", ("keys", &auth.keys), &auth.users),
-        AuthKind::ApiKey => ("keys", ("users", &auth.users), &auth.keys),
-    };
-    if credentials.is_empty() {
-        report.fault(place, "nobody may come in", format!("add {list}"));
-    }
-    if !other.1.is_empty() {
-        let what = "they do not belong to this type of auth";
-        report.fault(at_key(place, other.0), what, format!("move them to {list}"));
-    }
-    let mut names = HashSet::new();
-    for (index, one) in credentials.iter().enumerate() {
-        let place = at_key(&at_index(&at_key(place, list), index), "name");
-        let sendable = is_field_value(&one.name) && !one.name.contains(':');
-        if !sendable {
-            let what = format!("{} cannot be sent as a name", quoted(&one.name));
-            report.fault(place, what, "leave out colons and control characters");
-        } else if auth.kind == AuthKind::Basic && !names.insert(&one.name) {
-            let what = format!("{} is there twice", quoted(&one.name));
-            report.fault(place, what, "give each user a name of its own");
-        }
-    }
-    if !is_token(&auth.header) {
-        let what = format!("{} is not the name of a field", quoted(&auth.header));
-        report.fault(at_key(place, "header"), what, "write one such as x-api-key");
-    }
-    if !is_field_value(&auth.realm) || auth.realm.contains(['"', '\\']) {
-        let what = format!("{} cannot be sent as a realm", quoted(&auth.realm));
-        report.fault(
-            at_key(place, "realm"),
-            what,
-            "leave out quotes and backslashes",
-        );
-    }
-}
-
 fn limit(route: &Route, place: &str, report: &mut Report) {
     let Some(limit) = &route.rate_limit else {
         return;
     };
     let place = at_key(place, "rate_limit");
+    if limit.key != RateKey::Header
+        && (!limit.exempt.is_empty() || limit.missing_header_status.is_some())
+    {
+        report.fault(
+            &place,
+            "only key: header looks at a field",
+            "remove exempt and missing_header_status, or write key: header",
+        );
+    }
+    if limit.wait_ms.is_some() && limit.algorithm != RateAlgorithm::FixedWindow {
+        report.fault(
+            at_key(&place, "wait_ms"),
+            "only a fixed window has a wait",
+            "remove it, or write algorithm: fixed_window",
+        );
+    }
     match (&limit.header, limit.key) {
         (None, RateKey::Header) => report.fault(place, "the key has no name", "add header"),
         (Some(_), key) if key != RateKey::Header => report.fault(

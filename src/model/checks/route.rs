@@ -114,7 +114,7 @@ pub(super) fn matcher_key(route: &Route) -> String {
     format!(
         "{:?}",
         (
-            route.rank,
+            (route.rank, route.ignore_case),
             &route.host,
             (&route.path, &route.path_prefix, template, &route.path_regex),
             methods,

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::text::{control_character, is_dns_name, is_token};
 use crate::model::config::{Config, StoreKind, Workers};
 use crate::model::faults::{ROOT, Report, at_index, at_key, quoted};
+use crate::model::ocelot::OcelotAdmin;
 use crate::model::secret::{HIDDEN, Secret};
 use crate::wire::trailer;
 
@@ -139,7 +140,10 @@ fn admin(config: &Config, report: &mut Report) {
     if !admin.enabled {
         return;
     }
-    if admin.api_key.is_none() && admin.keys.is_empty() {
+    if let Some(ocelot) = &admin.ocelot {
+        check_ocelot(ocelot, report);
+    }
+    if admin.api_key.is_none() && admin.keys.is_empty() && admin.ocelot.is_none() {
         report.fault(
             at_key(ROOT, "admin"),
             "the admin listener is enabled without a key",
@@ -166,6 +170,65 @@ fn admin(config: &Config, report: &mut Report) {
                 admin.address
             ),
             "write 127.0.0.1, or see that a firewall keeps others out",
+        );
+    }
+}
+
+/// First segments of paths that the other dialects have.
+const TAKEN: [&str; 13] = [
+    ".well-known",
+    "api",
+    "apis",
+    "cores",
+    "epochs",
+    "explain",
+    "metrics",
+    "reload",
+    "routes",
+    "status",
+    "upstreams",
+    "v1",
+    "watch",
+];
+
+fn check_ocelot(ocelot: &OcelotAdmin, report: &mut Report) {
+    const PLACE: &str = "$.admin.ocelot";
+    if ocelot.secret.is_none() && ocelot.authority.is_none() {
+        report.fault(
+            PLACE,
+            "nobody can come to a token",
+            "add secret: {env: OCELOT_SECRET}, or authority",
+        );
+    }
+    if let Some(secret) = &ocelot.secret {
+        check_key(secret, &at_key(PLACE, "secret"), report);
+    }
+    let first = ocelot.path.split('/').nth(1).unwrap_or_default();
+    if TAKEN.contains(&first) {
+        report.fault(
+            at_key(PLACE, "path"),
+            format!("{} belongs to the admin API already", quoted(&ocelot.path)),
+            "write another, such as /administration",
+        );
+    }
+    let Some(authority) = &ocelot.authority else {
+        return;
+    };
+    let place = at_key(PLACE, "authority");
+    if authority.starts_with("https://") {
+        return;
+    }
+    if !authority.starts_with("http://") {
+        report.fault(
+            place,
+            format!("{} is not a URL", quoted(authority)),
+            "write one such as https://identity.internal",
+        );
+    } else if ocelot.require_https_metadata {
+        report.fault(
+            place,
+            "whoever stands between could give keys of his own: this is not https",
+            "write require_https_metadata: false if the network is your own",
         );
     }
 }

@@ -114,7 +114,14 @@ pub fn pieces(text: &str) -> Result<Vec<Piece<'_>>, TemplateFault> {
         if let Some(name) = name.strip_suffix('*') {
             return Err(TemplateFault::RestUsed(valid_name(name)?.to_owned()));
         }
-        pieces.push(Piece::Capture(valid_name(name)?));
+        // A claim may have any name that a token gives it.
+        let claim = name
+            .strip_prefix("claim.")
+            .filter(|claim| !claim.is_empty());
+        if claim.is_none() && parameter(name).is_none() {
+            valid_name(name)?;
+        }
+        pieces.push(Piece::Capture(name));
         rest = after;
     }
     push_literal(&mut pieces, rest)?;
@@ -129,6 +136,13 @@ fn push_literal<'a>(pieces: &mut Vec<Piece<'a>>, text: &'a str) -> Result<(), Te
         pieces.push(Piece::Literal(text));
     }
     Ok(())
+}
+
+/// The name of the query parameter that a place stands for: `{query.name}`.
+pub fn parameter(name: &str) -> Option<&str> {
+    let name = name.strip_prefix("query.")?;
+    let is_good = |byte: u8| byte.is_ascii_graphic() && !b"&=#{}".contains(&byte);
+    (!name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(is_good)).then_some(name)
 }
 
 fn valid_name(name: &str) -> Result<&str, TemplateFault> {

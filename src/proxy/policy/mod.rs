@@ -5,14 +5,12 @@
 //! route's error page if it has one. What is not stopped goes on with its changes, and what its
 //! response is to get is composed now, while the request is at hand, and kept in a shape.
 
-mod explain;
-mod prove;
 mod shapes;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-pub(super) use self::explain::explain;
 pub(super) use self::shapes::{Handle, Shapes};
 use super::accept::Connection;
 use super::affinity;
@@ -21,12 +19,12 @@ use super::core::Core;
 use super::fault::Refusal;
 use super::local::{self, Local};
 use super::understand::Understood;
-use crate::epoch::Settings;
-use crate::model::policy::RateKey;
-use crate::table::policy::{Auth, Filling, Limit, Policies, Taken};
+use crate::epoch::Snapshot;
+use crate::model::policy::{RateHeaders, RateKey};
+use crate::table::policy::{Denied, Evidence, Filling, Limit, Policies, Proof, Taken};
 use crate::table::{Found, Respond, UpstreamId};
 use crate::wire::compose::{put_decimal, put_field};
-use crate::wire::{compose, hash};
+use crate::wire::{compose, date, hash};
 
 /// Where texts are composed that are parts of others; reused for every request.
 #[derive(Default)]
@@ -44,7 +42,7 @@ pub(super) struct Drafts {
 pub(super) struct Visit<'a, 'b, 's> {
     pub(super) connection: &'a Connection,
     pub(super) core: &'a Core,
-    pub(super) settings: &'a Settings,
+    pub(super) snapshot: &'a Snapshot,
     pub(super) request: &'a Understood<'b, 's>,
     pub(super) found: &'a Found<'a>,
     pub(super) policies: &'a Arc<Policies>,
@@ -53,7 +51,10 @@ pub(super) struct Visit<'a, 'b, 's> {
 /// A request that may go on, and what changes on its way.
 pub(super) struct Passed<'a> {
     pub(super) policies: &'a Policies,
+    /// What the request puts in texts; all but who asks.
     pub(super) filling: Filling<'a>,
+    /// Who asks.
+    pub(super) proof: Proof<'a>,
     /// The upstream that a split chose.
     pub(super) upstream: Option<UpstreamId>,
     /// What the response is to get.
@@ -65,6 +66,8 @@ enum Stop {
     Refused(Refusal),
     /// A refusal that says how to do better in further lines of the draft.
     Told(Refusal),
+    /// The same, with the message of the limit if it has one.
+    Limited(Refusal),
     Maintenance,
     Preflight,
 }
@@ -85,10 +88,10 @@ const METHOD: Refusal = Refusal {
     reason: "method_not_allowed",
     sentence: "this method is not served here",
 };
-const UNAUTHORIZED: Refusal = Refusal {
-    status: 401,
-    reason: "unauthorized",
-    sentence: "the request does not prove who asks",
+const NO_CLIENT: Refusal = Refusal {
+    status: 503,
+    reason: "rate_limit_key",
+    sentence: "the request does not have the field that its client is known by",
 };
 const TOO_MANY: Refusal = Refusal {
     status: 429,
@@ -104,15 +107,15 @@ impl<'a> Visit<'a, '_, '_> {
         drafts.body.clear();
         let fields = self.request.head.fields;
         let peer = self.connection.client.ip();
-        let client = client::address(peer, &self.settings.trusted, fields);
+        let client = client::address(peer, &self.snapshot.settings.trusted, fields);
         match self.judge(client, drafts) {
-            Ok(consumer) => Ok(self.let_through(consumer, drafts)),
+            Ok(proof) => Ok(self.let_through(proof, drafts)),
             Err(stop) => Err(self.answer(stop, drafts, out)),
         }
     }
 
     /// Goes through the policies in their order; gives the name of who has proved to be somebody.
-    fn judge(&self, client: IpAddr, drafts: &mut Drafts) -> Result<&'a str, Stop> {
+    fn judge(&self, client: IpAddr, drafts: &mut Drafts) -> Result<Proof<'a>, Stop> {
         let policies: &'a Policies = self.policies;
         let head = &self.request.head;
         if let Some(maintenance) = &policies.maintenance
@@ -132,30 +135,81 @@ impl<'a> Visit<'a, '_, '_> {
             drafts.answer_lines.extend_from_slice(&policies.allow_line);
             return Err(Stop::Told(METHOD));
         }
-        let consumer = match &policies.auth {
-            None => "",
-            Some(auth) => match prove::who(auth, self.request) {
-                Some(name) => name,
-                None => {
-                    if let Auth::Basic { challenge, .. } = auth {
-                        drafts.answer_lines.extend_from_slice(challenge);
-                    }
-                    return Err(Stop::Told(UNAUTHORIZED));
-                }
-            },
+        let proof = match &policies.auth {
+            None => Proof::default(),
+            Some(auth) => {
+                let evidence = Evidence {
+                    method: head.method,
+                    fields: &self.request.fields,
+                    query: self.request.query.unwrap_or_default(),
+                    counts: true,
+                };
+                let proof = auth.who(&evidence, &self.snapshot.table);
+                proof.map_err(|denied| self.deny(denied, drafts))?
+            }
         };
         if let Some(limit) = &policies.limit {
-            let taken = limit.take(self.rate_key(limit, client, consumer));
-            put_limit(limit, taken, &mut drafts.lines);
-            if !taken.passes {
-                drafts.answer_lines.extend_from_slice(b"Retry-After: ");
-                put_decimal(&mut drafts.answer_lines, seconds(taken.wait_ns).max(1));
-                drafts.answer_lines.extend_from_slice(b"\r\n");
+            self.count(limit, client, &proof.consumer, drafts)?;
+        }
+        Ok(proof)
+    }
+
+    /// What stops a request that does not prove what it should.
+    #[cold]
+    fn deny(&self, denied: Denied, drafts: &mut Drafts) -> Stop {
+        let (status, reason) = match denied {
+            Denied::Unproven | Denied::Token(_) => {
+                if let Some(auth) = &self.policies.auth {
+                    auth.put_challenge(&mut drafts.answer_lines);
+                }
+                (401, "unauthorized")
+            }
+            Denied::Forbidden => (403, "read_only_key"),
+            Denied::Quota(wait_s) => {
+                put_retry_after(wait_s, drafts);
                 self.core.counters.rate_limited.add(1);
-                return Err(Stop::Told(TOO_MANY));
+                (429, "quota")
+            }
+        };
+        Stop::Told(Refusal {
+            status,
+            reason,
+            sentence: denied.sentence(),
+        })
+    }
+
+    /// Counts the request against a limit.
+    fn count(
+        &self,
+        limit: &Limit,
+        client: IpAddr,
+        consumer: &str,
+        drafts: &mut Drafts,
+    ) -> Result<(), Stop> {
+        if limit.key == RateKey::Header {
+            match affinity::field(self.request.head.fields, &limit.header) {
+                Some(value) if limit.exempts(value) => return Ok(()),
+                None if limit.missing_header_status.is_some() => {
+                    let status = limit.missing_header_status.unwrap_or(NO_CLIENT.status);
+                    return Err(Stop::Refused(Refusal {
+                        status,
+                        ..NO_CLIENT
+                    }));
+                }
+                _ => {}
             }
         }
-        Ok(consumer)
+        let taken = limit.take(self.rate_key(limit, client, consumer));
+        put_limit(limit, taken, &mut drafts.lines);
+        if taken.passes {
+            return Ok(());
+        }
+        if limit.headers != RateHeaders::None {
+            put_retry_after(seconds(taken.wait_ns), drafts);
+        }
+        self.core.counters.rate_limited.add(1);
+        let status = limit.status;
+        Err(Stop::Limited(Refusal { status, ..TOO_MANY }))
     }
 
     /// Notes what the response says to another origin; stops a preflight.
@@ -200,11 +254,12 @@ impl<'a> Visit<'a, '_, '_> {
         }
     }
 
-    fn let_through(&self, consumer: &'a str, drafts: &mut Drafts) -> Passed<'a> {
+    fn let_through(&self, proof: Proof<'a>, drafts: &mut Drafts) -> Passed<'a> {
         let policies: &'a Policies = self.policies;
         let filling = Filling {
             client_ip: self.connection.forwarding.address(),
-            consumer: consumer.as_bytes(),
+            consumer: b"",
+            claims: None,
             host: self.request.host,
             method: self.request.head.method.as_bytes(),
             path: self.request.path,
@@ -221,14 +276,23 @@ impl<'a> Visit<'a, '_, '_> {
                 drafts.lines.extend_from_slice(text.as_bytes());
             }
         }
-        policies.response.put_fields(&filling, &mut drafts.lines);
-        let shaped =
-            policies.changes_response() || !policies.pages.is_empty() || !drafts.lines.is_empty();
+        policies
+            .response
+            .put_fields(&filled(&filling, &proof), &mut drafts.lines);
+        let shaped = policies.changes_response()
+            || policies.has_extras()
+            || !policies.pages.is_empty()
+            || !drafts.lines.is_empty();
         Passed {
             policies,
             filling,
+            proof,
             upstream: part.map(|part| part.upstream),
-            shape: shaped.then(|| Shapes::take(&self.core.shapes, self.policies, &drafts.lines)),
+            shape: shaped.then(|| {
+                let rules = policies.compress.as_ref();
+                let coding = rules.and_then(|rules| rules.choose(&self.request.fields));
+                Shapes::take(&self.core.shapes, self.policies, &drafts.lines, coding)
+            }),
         }
     }
 
@@ -237,6 +301,27 @@ impl<'a> Visit<'a, '_, '_> {
     fn answer(&self, stop: Stop, drafts: &mut Drafts, out: &mut Vec<u8>) -> Local {
         let refusal = match stop {
             Stop::Refused(refusal) | Stop::Told(refusal) => refusal,
+            Stop::Limited(refusal) => match self.message() {
+                None => refusal,
+                Some(message) => {
+                    let Drafts {
+                        lines,
+                        answer_lines,
+                        ..
+                    } = drafts;
+                    answer_lines.extend_from_slice(lines);
+                    answer_lines.extend_from_slice(local::TEXT);
+                    let parts = (refusal.status, &**answer_lines, message.as_bytes());
+                    return local::answer_to(
+                        self.core,
+                        self.request,
+                        parts,
+                        refusal.reason,
+                        true,
+                        out,
+                    );
+                }
+            },
             Stop::Preflight => {
                 let parts = (204, &*drafts.lines, &b""[..]);
                 return local::answer_to(self.core, self.request, parts, "preflight", true, out);
@@ -252,6 +337,11 @@ impl<'a> Visit<'a, '_, '_> {
         self.refuse(refusal, drafts, out)
     }
 
+    /// What the limit of the route tells whoever asks too often.
+    fn message(&self) -> Option<&str> {
+        self.policies.limit.as_ref()?.message.as_deref()
+    }
+
     /// Refuses a request, with the page that the route has for that.
     #[cold]
     pub(super) fn refuse(&self, refusal: Refusal, drafts: &mut Drafts, out: &mut Vec<u8>) -> Local {
@@ -263,10 +353,12 @@ impl<'a> Visit<'a, '_, '_> {
         } = drafts;
         body.clear();
         answer_lines.extend_from_slice(lines);
-        let status = refusal.status;
-        match self.policies.page(status) {
+        let mut status = refusal.status;
+        let page = self.policies.page(status);
+        match page.or_else(|| self.snapshot.page(status)) {
             Some(page) => {
                 answer_lines.extend_from_slice(&page.line);
+                status = page.status.unwrap_or(status);
                 let (reason, route) = (local::phrase(status), &*self.policies.route);
                 page.fill(status, reason, refusal.sentence, route, body);
             }
@@ -281,7 +373,21 @@ impl<'a> Visit<'a, '_, '_> {
     }
 }
 
+/// What a request puts in texts, with who asks.
+fn filled<'f>(filling: &Filling<'f>, proof: &'f Proof<'_>) -> Filling<'f> {
+    Filling {
+        consumer: proof.consumer.as_bytes(),
+        claims: proof.claims.as_deref(),
+        ..*filling
+    }
+}
+
 impl Passed<'_> {
+    /// What the request puts in texts.
+    fn filling(&self) -> Filling<'_> {
+        filled(&self.filling, &self.proof)
+    }
+
     /// The query and the host that the server gets; a host only if it is another.
     pub(super) fn query_and_host<'d>(
         &self,
@@ -297,12 +403,12 @@ impl Passed<'_> {
             query
         } else {
             new_query.clear();
-            self.policies.query.edit_query(&self.filling, new_query);
+            self.policies.query.edit_query(&self.filling(), new_query);
             Some(&**new_query).filter(|query| !query.is_empty())
         };
         let host = self.policies.host.as_ref().map(|text| {
             host.clear();
-            text.fill(&self.filling, host);
+            text.fill(&self.filling(), host);
             &**host
         });
         (query, host)
@@ -340,14 +446,18 @@ impl compose::Edits for RequestEdits<'_> {
     }
 
     fn put(&self, out: &mut Vec<u8>) {
-        let Passed {
-            policies, filling, ..
-        } = self.0;
-        policies.request.put_fields(filling, out);
+        let filling = self.0.filling();
+        self.0.policies.request.put_fields(&filling, out);
         if !filling.consumer.is_empty() {
             put_field(out, b"X-Consumer-Name", filling.consumer);
         }
     }
+}
+
+fn put_retry_after(seconds: u64, drafts: &mut Drafts) {
+    drafts.answer_lines.extend_from_slice(b"Retry-After: ");
+    put_decimal(&mut drafts.answer_lines, seconds.max(1));
+    drafts.answer_lines.extend_from_slice(b"\r\n");
 }
 
 /// An IPv4 address counts for itself, an IPv6 address with the /64 that one client has.
@@ -359,6 +469,11 @@ fn network(client: IpAddr) -> u64 {
 }
 
 fn put_limit(limit: &Limit, taken: Taken, out: &mut Vec<u8>) {
+    match limit.headers {
+        RateHeaders::RateLimit => {}
+        RateHeaders::XRateLimit => return put_x_limit(limit, taken, out),
+        RateHeaders::None => return,
+    }
     for (name, value) in [
         (&b"RateLimit-Limit: "[..], u64::from(limit.burst)),
         (b"RateLimit-Remaining: ", u64::from(taken.remaining)),
@@ -368,6 +483,22 @@ fn put_limit(limit: &Limit, taken: Taken, out: &mut Vec<u8>) {
         put_decimal(out, value);
         out.extend_from_slice(b"\r\n");
     }
+}
+
+/// The same with the names that came before the standard, the reset as a date.
+fn put_x_limit(limit: &Limit, taken: Taken, out: &mut Vec<u8>) {
+    for (name, value) in [
+        (&b"X-RateLimit-Limit: "[..], u64::from(limit.burst)),
+        (b"X-RateLimit-Remaining: ", u64::from(taken.remaining)),
+    ] {
+        out.extend_from_slice(name);
+        put_decimal(out, value);
+        out.extend_from_slice(b"\r\n");
+    }
+    let reset = SystemTime::now() + std::time::Duration::from_nanos(taken.wait_ns);
+    out.extend_from_slice(b"X-RateLimit-Reset: ");
+    date::put_iso(reset, out);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Whole seconds, rounded up.

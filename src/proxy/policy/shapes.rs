@@ -10,8 +10,12 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::model::compress::Coding;
+use crate::proxy::beside::Extras;
 use crate::proxy::local;
+use crate::proxy::recode::Recoded;
 use crate::table::policy::Policies;
+use crate::wire::head::Response;
 
 /// The shapes of a core.
 #[derive(Default)]
@@ -28,12 +32,16 @@ struct Met(Arc<Policies>);
 struct Shape {
     lines: Vec<u8>,
     policies: Rc<Met>,
+    /// How the client takes it compressed.
+    coding: Option<Coding>,
 }
 
 /// The shape of one response; its place is free when this is dropped.
 pub(in crate::proxy) struct Handle {
     shapes: Rc<Shapes>,
     index: usize,
+    /// What is done besides passing the request on.
+    extras: Option<Box<Extras>>,
 }
 
 impl Shapes {
@@ -42,6 +50,7 @@ impl Shapes {
         shapes: &Rc<Self>,
         policies: &Arc<Policies>,
         lines: &[u8],
+        coding: Option<Coding>,
     ) -> Handle {
         let policies = shapes.meet(policies);
         let free = shapes.free.borrow_mut().pop();
@@ -52,6 +61,7 @@ impl Shapes {
                 all.push(Shape {
                     lines: Vec::new(),
                     policies: policies.clone(),
+                    coding,
                 });
                 all.len() - 1
             }
@@ -60,10 +70,12 @@ impl Shapes {
             shape.lines.clear();
             shape.lines.extend_from_slice(lines);
             shape.policies = policies;
+            shape.coding = coding;
         }
         Handle {
             shapes: shapes.clone(),
             index,
+            extras: None,
         }
     }
 
@@ -88,6 +100,21 @@ impl Shapes {
 }
 
 impl Handle {
+    /// Notes what is done besides.
+    pub(in crate::proxy) fn give_extras(&mut self, extras: Option<Box<Extras>>) {
+        self.extras = extras;
+    }
+
+    /// Whether anything is done besides.
+    #[inline]
+    pub(in crate::proxy) fn has_extras(&self) -> bool {
+        self.extras.is_some()
+    }
+
+    pub(in crate::proxy) fn take_extras(&mut self) -> Option<Extras> {
+        self.extras.take().map(|extras| *extras)
+    }
+
     /// Whether the field `name` of the response goes.
     pub(in crate::proxy) fn drops(&self, name: &str) -> bool {
         self.with(|shape| {
@@ -102,16 +129,30 @@ impl Handle {
         self.with(|shape| out.extend_from_slice(&shape.lines));
     }
 
-    /// The body of an answer of our own, and the lines that go with it.
+    /// Whether the response is one that is compressed, and how.
+    pub(in crate::proxy) fn recoded<'r>(&self, response: &Response<'r, '_>) -> Option<Recoded<'r>> {
+        self.with(|shape| {
+            let rules = shape.policies.0.compress.as_ref()?;
+            Recoded::of(rules, shape.coding, response)
+        })
+        .flatten()
+    }
+
+    /// The status of an answer of our own, its body, and the lines that go with it.
     #[cold]
-    pub(in crate::proxy) fn page(&self, status: u16, message: &str) -> Option<(Vec<u8>, Vec<u8>)> {
+    pub(in crate::proxy) fn page(
+        &self,
+        status: u16,
+        message: &str,
+    ) -> Option<(u16, Vec<u8>, Vec<u8>)> {
         self.with(|shape| {
             let policies = &shape.policies.0;
             let page = policies.page(status)?;
+            let status = page.status.unwrap_or(status);
             let mut body = Vec::new();
             let reason = local::phrase(status);
             page.fill(status, reason, message, &policies.route, &mut body);
-            Some((page.line.to_vec(), body))
+            Some((status, page.line.to_vec(), body))
         })
         .flatten()
     }

@@ -224,6 +224,7 @@ impl BatchWrite {
         };
         let times = (stage.epoch, since.0, since.1, stage.now);
         let after = Rc::new(Kept::of_plain(&route, upstream, text, times));
+        let route = stage.dressed(&after.id, route);
         stage.put_later(after.clone(), Arc::new(route), before.as_ref());
         let outcome = Outcome::of(&after, before.is_none());
         differences.extend(Difference::of(before, Some(after)));

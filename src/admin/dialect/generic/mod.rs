@@ -2,9 +2,10 @@
 //! `/apis/{group}/{version}/{entity}[/{id}|/_count|/_template|/_schema|/_bulk]`.
 //!
 //! Reading order: `catalogue` and `form` (which kinds there are), `convert` (how Otoroshi's routes
-//! and backends are native ones), `read`, `write` and `bulk` (what is asked), `act` (what a write
-//! means), `body`, `patch`, `listing`, `place`, `media`, `armour`, `render` (how it is written
-//! down), `login` and `access` (who may), `other` and `legacy` (what is no resource).
+//! and backends are native ones), `effect` (what documents mean for traffic), `read`, `write` and
+//! `bulk` (what is asked), `act` (what a write means), `body`, `patch`, `listing`, `place`,
+//! `media`, `armour`, `render` (how it is written down), `login` and `access` (who may), `other`
+//! and `legacy` (what is no resource).
 
 mod access;
 mod act;
@@ -16,6 +17,7 @@ mod bulk;
 mod catalogue;
 mod check;
 mod convert;
+mod effect;
 mod fault;
 mod form;
 pub mod fuzz;
@@ -47,6 +49,7 @@ pub(in crate::admin) use self::answer::refusal;
 pub(in crate::admin) use self::bulk::answer as bulk_answer;
 use self::catalogue::Resource;
 pub(in crate::admin) use self::convert::is_own;
+pub(in crate::admin) use self::effect::{dress, effects};
 pub(in crate::admin) use self::fault::Fault;
 pub(in crate::admin) use self::login::{Sessions, monitor, recognise};
 use self::render::Style;

@@ -9,6 +9,7 @@
 mod condition;
 pub(crate) mod delta;
 mod frontend;
+mod plugins;
 mod route;
 mod servers;
 

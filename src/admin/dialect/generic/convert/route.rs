@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::condition;
 use super::frontend::{self, Forwarding};
+use super::plugins;
 use super::servers;
 use super::{Native, blank};
 use crate::model::route::{Also, Redirect, Respond};
@@ -28,6 +29,7 @@ pub(super) fn read(entity: &Value) -> Result<Native, String> {
     read_times(backend, &mut route);
     let upstream = read_action(entity, &mut route);
     read_frontend(entity, &mut route)?;
+    plugins::read(entity, upstream.as_ref(), &mut route);
     Ok(Native { route, upstream })
 }
 
@@ -52,18 +54,21 @@ pub(super) fn show(route: &Route, upstream: Option<&Upstream>, entity: &mut Valu
     if upstream.is_none() {
         entity["backend_ref"] = json!(route.upstream);
     }
+    let mut shown = plugins::show(route, upstream);
     if let Some(redirect) = &route.redirect {
         let config = json!({"code": redirect.status, "to": redirect.to});
-        entity["plugins"] = json!([plugin(REDIRECTION, config)]);
+        shown.push(plugin(REDIRECTION, config));
     }
     if let Some(respond) = &route.respond {
         let config =
             json!({"status": respond.status, "headers": respond.headers, "body": respond.body});
-        entity["plugins"] = json!([plugin(STATIC_RESPONSE, config)]);
+        shown.push(plugin(STATIC_RESPONSE, config));
     }
+    entity["plugins"] = Value::Array(shown);
 }
 
-fn plugin(id: &str, config: Value) -> Value {
+/// A plugin as Otoroshi writes it.
+pub(super) fn plugin(id: &str, config: Value) -> Value {
     json!({
         "enabled": true, "debug": false, "plugin": id, "include": [], "exclude": [],
         "config": config, "bound_listeners": [], "plugin_index": {},

@@ -2,31 +2,30 @@
 
 use serde_json::{Value, json};
 
-use crate::model::upstream::{ConnectionPool, LoadBalancer, Server};
+use crate::model::upstream::{
+    ConnectionPool, Hash, HashBy, HealthCheck, LoadBalancer, Server, Sticky,
+};
 use crate::model::{Upstream, defaults};
 
 /// The upstream that a `backend` object makes; none without a server that can be asked.
 ///
 /// Servers that want TLS are left out: Ringway does not speak it to servers yet, and must not send
-/// in the clear what was meant to be secret. Those for emergencies are left out where there are
-/// others.
+/// in the clear what was meant to be secret.
 pub(super) fn read(name: &str, backend: &Value) -> Option<Upstream> {
     let targets = backend.get("targets").and_then(Value::as_array);
-    let flag = |target: &Value, key| target.get(key) == Some(&Value::Bool(true));
-    let plain = targets
-        .into_iter()
-        .flatten()
-        .filter(|target| !flag(target, "tls"));
-    let (emergency, usual): (Vec<&Value>, Vec<&Value>) =
-        plain.partition(|target| flag(target, "backup"));
-    let targets = if usual.is_empty() { emergency } else { usual };
-    let servers: Vec<Server> = targets.into_iter().map(server).collect();
-    let first = servers.first()?.weight;
-    let load_balancer = if servers.iter().all(|server| server.weight == first) {
-        LoadBalancer::RoundRobin
-    } else {
-        LoadBalancer::WeightedRoundRobin
-    };
+    let plain = targets.into_iter().flatten();
+    let plain = plain.filter(|target| target.get("tls") != Some(&Value::Bool(true)));
+    let mut servers: Vec<Server> = plain.map(server).collect();
+    servers.first()?;
+    // Where all are for emergencies there is no other to wait for.
+    if servers.iter().all(|server| server.backup) {
+        servers.iter_mut().for_each(|server| server.backup = false);
+    }
+    let Balancing {
+        load_balancer,
+        hash,
+        sticky,
+    } = balancing(&backend["load_balancing"], &mut servers);
     let mut connection_pool = ConnectionPool::default();
     if let Some(connect) = time(backend, "connection_timeout") {
         connection_pool.connect_timeout_ms = connect;
@@ -35,6 +34,9 @@ pub(super) fn read(name: &str, backend: &Value) -> Option<Upstream> {
         name: name.to_owned(),
         servers,
         load_balancer,
+        hash,
+        sticky,
+        health_check: health_check(&backend["health_check"]),
         connection_pool,
         ..Upstream::default()
     })
@@ -45,7 +47,143 @@ pub(super) fn show(upstream: Option<&Upstream>, backend: &mut Value) {
     let Some(upstream) = upstream else { return };
     let targets: Vec<Value> = upstream.servers.iter().map(target).collect();
     backend["targets"] = Value::Array(targets);
+    backend["load_balancing"] = show_balancing(upstream);
+    backend["health_check"] = match &upstream.health_check {
+        None => Value::Null,
+        Some(check) => show_health_check(check),
+    };
     backend["client"]["connection_timeout"] = json!(upstream.connection_pool.connect_timeout_ms);
+}
+
+/// How requests are spread, in native words.
+struct Balancing {
+    load_balancer: LoadBalancer,
+    hash: Option<Hash>,
+    sticky: Option<Sticky>,
+}
+
+/// The name of the cookie that keeps a client with its server.
+const TRACKING: &str = "otoroshi-tracking";
+
+fn balancing(declared: &Value, servers: &mut [Server]) -> Balancing {
+    let name = |key: &str| {
+        let name = declared.get(key)?.as_str()?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let fits = (1..=256).contains(&name.len()) && name.bytes().all(plain);
+        fits.then(|| name.to_owned())
+    };
+    let by = |by: HashBy, key: &str| {
+        let name = name(key)?;
+        Some(Hash {
+            by,
+            name: Some(name),
+            load_bound_percent: None,
+        })
+    };
+    let kind = declared
+        .get("type")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let hash = match kind {
+        "HeaderHash" => by(HashBy::Header, "header_name"),
+        "CookieHash" => by(HashBy::Cookie, "cookie_name"),
+        "QueryHash" => by(HashBy::Query, "query_name"),
+        _ => None,
+    };
+    let even = servers
+        .windows(2)
+        .all(|pair| pair[0].weight == pair[1].weight);
+    let load_balancer = match kind {
+        _ if hash.is_some() => LoadBalancer::ConsistentHash,
+        "LeastConnections" => LoadBalancer::LeastConn,
+        "Random" => LoadBalancer::Random,
+        "IpAddressHash" => LoadBalancer::IpHash,
+        "PowerOfTwoRandomChoices" | "BestResponseTime" | "WeightedBestResponseTime" => {
+            LoadBalancer::PeakEwma
+        }
+        _ if even => LoadBalancer::RoundRobin,
+        _ => LoadBalancer::WeightedRoundRobin,
+    };
+    if kind == "NaiveFailover" {
+        servers
+            .iter_mut()
+            .skip(1)
+            .for_each(|server| server.backup = true);
+    }
+    Balancing {
+        load_balancer,
+        hash,
+        sticky: (kind == "Sticky").then(|| Sticky {
+            cookie: TRACKING.to_owned(),
+            max_age_s: None,
+            secure: false,
+        }),
+    }
+}
+
+fn show_balancing(upstream: &Upstream) -> Value {
+    let hash = upstream.hash.as_ref();
+    let name = hash.and_then(|hash| hash.name.as_ref());
+    match (upstream.load_balancer, hash.map(|hash| hash.by)) {
+        (LoadBalancer::ConsistentHash, Some(HashBy::Header)) => {
+            json!({"type": "HeaderHash", "header_name": name})
+        }
+        (LoadBalancer::ConsistentHash, Some(HashBy::Cookie)) => {
+            json!({"type": "CookieHash", "cookie_name": name})
+        }
+        (LoadBalancer::ConsistentHash, Some(HashBy::Query)) => {
+            json!({"type": "QueryHash", "query_name": name})
+        }
+        (LoadBalancer::ConsistentHash, _) | (LoadBalancer::IpHash, _) => {
+            json!({"type": "IpAddressHash"})
+        }
+        (LoadBalancer::LeastConn, _) => json!({"type": "LeastConnections"}),
+        (LoadBalancer::Random, _) => json!({"type": "Random"}),
+        (LoadBalancer::PeakEwma, _) => json!({"type": "PowerOfTwoRandomChoices"}),
+        _ if upstream.sticky.is_some() => json!({"type": "Sticky"}),
+        _ => json!({"type": "RoundRobin"}),
+    }
+}
+
+/// A check whose URL has a path that can be asked for.
+fn health_check(declared: &Value) -> Option<HealthCheck> {
+    if declared.get("enabled") != Some(&Value::Bool(true)) {
+        return None;
+    }
+    let url = declared.get("url").and_then(Value::as_str).unwrap_or("/");
+    let path = match url.split_once("://") {
+        None => url,
+        Some((_, rest)) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/"),
+    };
+    let plain = path
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    if !path.starts_with('/') || !plain {
+        return None;
+    }
+    let statuses = declared.get("healthyStatuses").and_then(Value::as_array);
+    let statuses = statuses.into_iter().flatten().filter_map(Value::as_u64);
+    let statuses = statuses.filter(|status| (200..=599).contains(status));
+    let timeout = declared.get("timeout").and_then(Value::as_u64);
+    let timeout = timeout.filter(|time| (1..=defaults::MS_MAX).contains(time));
+    Some(HealthCheck {
+        path: path.to_owned(),
+        timeout_ms: timeout.unwrap_or(CHECK_TIMEOUT_MS),
+        expected_statuses: statuses.take(64).map(|status| status as u16).collect(),
+        ..HealthCheck::default()
+    })
+}
+
+/// How long an answer to a check may take where nothing is said.
+const CHECK_TIMEOUT_MS: u64 = 5_000;
+
+fn show_health_check(check: &HealthCheck) -> Value {
+    json!({
+        "enabled": true,
+        "url": check.path,
+        "timeout": check.timeout_ms,
+        "healthyStatuses": check.expected_statuses,
+    })
 }
 
 /// A time of `client` that the native form can have.
@@ -68,6 +206,7 @@ fn server(target: &Value) -> Server {
         return Server {
             unix: Some(path.into()),
             weight,
+            backup: target.get("backup") == Some(&Value::Bool(true)),
             ..Server::default()
         };
     }
@@ -75,6 +214,7 @@ fn server(target: &Value) -> Server {
         address: Some(text("ip_address").unwrap_or(hostname).to_owned()),
         port: u16::try_from(number("port")).ok(),
         weight,
+        backup: target.get("backup") == Some(&Value::Bool(true)),
         ..Server::default()
     }
 }
@@ -100,7 +240,7 @@ fn target(server: &Server) -> Value {
         "port": port,
         "tls": false,
         "weight": server.weight,
-        "backup": false,
+        "backup": server.backup,
         "predicate": {"type": "AlwaysMatch"},
         "protocol": "HTTP/1.1",
         "ip_address": null,

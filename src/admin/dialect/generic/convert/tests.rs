@@ -72,14 +72,21 @@ fn backend() -> impl Strategy<Value = Value> {
         any::<bool>(),
         0u64..20,
         0u64..5_000_000_000,
-        text(),
+        prop_oneof![
+            text(),
+            Just("HeaderHash".to_owned()),
+            Just("Sticky".to_owned()),
+            Just("NaiveFailover".to_owned()),
+            Just("LeastConnections".to_owned()),
+            Just("BestResponseTime".to_owned()),
+        ],
     )
         .prop_map(|(targets, root, rewrite, retries, time, balancing)| {
             json!({
                 "targets": targets, "root": root, "rewrite": rewrite,
-                "load_balancing": {"type": balancing},
+                "load_balancing": {"type": balancing, "header_name": "x-a"},
                 "client": {"retries": retries, "idle_timeout": time, "connection_timeout": time},
-                "health_check": null,
+                "health_check": if rewrite { json!({"enabled": true, "url": "/h"}) } else { Value::Null },
             })
         })
 }
@@ -88,12 +95,36 @@ fn plugins() -> impl Strategy<Value = Value> {
     let id = prop_oneof![
         Just(REDIRECTION),
         Just(STATIC_RESPONSE),
-        Just("cp:x.OverrideHost")
+        Just("cp:x.OverrideHost"),
+        Just("cp:otoroshi.next.plugins.OverrideHost"),
+        Just("cp:otoroshi.next.plugins.ApikeyCalls"),
+        Just("cp:otoroshi.next.plugins.JwtVerification"),
+        Just("cp:otoroshi.next.plugins.AdditionalHeadersIn"),
+        Just("cp:otoroshi.next.plugins.RemoveHeadersOut"),
+        Just("cp:otoroshi.next.plugins.IpAddressAllowedList"),
+        Just("cp:otoroshi.next.plugins.IpAddressBlockList"),
+        Just("cp:otoroshi.next.plugins.AllowHttpMethods"),
+        Just("cp:otoroshi.next.plugins.ReadOnlyCalls"),
+        Just("cp:otoroshi.next.plugins.Cors"),
+        Just("cp:otoroshi.next.plugins.MaintenanceMode"),
+        Just("cp:otoroshi.next.plugins.BuildMode"),
+        Just("cp:otoroshi.next.plugins.GzipResponseCompressor"),
+        Just("cp:otoroshi.next.plugins.LocalTokenBucket"),
+        Just("cp:otoroshi.next.plugins.NgServiceQuotas"),
+        Just("cp:otoroshi.next.plugins.RequestBodyLengthLimiter"),
     ];
     let config = prop_oneof![
         Just(json!({"to": "https://b.io/", "code": 302})),
         Just(json!({"status": 204, "headers": {"a": "b"}})),
         Just(json!({"status": "x", "to": 1})),
+        Just(json!({"headers": {"x-a": "b", "Via": "c", "x-e": "${token.sub}"}})),
+        Just(json!({"header_names": ["x-a", "a b"]})),
+        Just(json!({"addresses": ["10.0.0.0/8", "::1", "nonsense"]})),
+        Just(json!({"allowed": ["GET", "x"], "forbidden": ["PUT"]})),
+        Just(json!({"allow_origin": "https://a.io", "allow_methods": ["PUT"], "max_age": 5})),
+        Just(json!({"verifiers": ["v-1"], "mandatory": false})),
+        Just(json!({"allowed_list": ["text/html"], "max_length": 10})),
+        Just(json!({"capacity": 5, "refill_amount": 2, "throttling_quota": 7})),
         delta::tests::any_value(),
     ];
     let one = (id, config, any::<bool>()).prop_map(
