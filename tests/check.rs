@@ -151,8 +151,7 @@ fn the_full_example_and_the_reference_have_every_key() {
         [
             "$.admin.api_key.file",
             "$.admin.client_secret.file",
-            "$.admin.ocelot.secret.file",
-            "$.routes[].auth.jwt.secret.file"
+            "$.admin.ocelot.secret.file"
         ]
     );
     let full = std::fs::read_to_string(root("config/full.yaml")).unwrap();
