@@ -80,7 +80,7 @@ fn what_is_counted_outlives_a_document_that_does_not_touch_it() {
     let more = json!({"Routes": [route("/more", "/", server), limited]});
     assert_eq!(client.post(&more).status(), 200);
     assert_eq!(ask(&ringway, "/limited", one).status(), 429);
-    let mut changed = limited.clone();
+    let mut changed = limited;
     changed["RateLimitOptions"]["Limit"] = json!(5);
     assert_eq!(client.post(&json!({"Routes": [changed]})).status(), 200);
     assert_eq!(
