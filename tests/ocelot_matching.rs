@@ -171,7 +171,7 @@ fn reference(routes: &[Given], asked: &Asked) -> Option<(usize, String)> {
     });
     let all: Vec<usize> = matching.by_ref().collect();
     let with_host = all.iter().find(|index| !routes[**index].host.is_empty());
-    let index = *with_host.or(all.first())?;
+    let index = *with_host.or_else(|| all.first())?;
     let given = &routes[index];
     let found = expression(given);
     let text = text(given);
