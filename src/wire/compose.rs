@@ -81,12 +81,13 @@ pub fn request(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<u8>
         put(out, &[b"?", query]);
     }
     put(out, &[b" HTTP/1.1\r\nHost: ", plan.host, b"\r\n"]);
+    let replacing = plan.edits.filter(|edits| edits.replaces());
     for field in head.fields {
         let name = Name::of(field.name);
         if goes_on(field, name, head.fields, head.connection.names_fields)
             && !(is_rewritten(name) || plan.leaves_out(field, name))
         {
-            put_field(out, field.name.as_bytes(), field.value);
+            put_line(field, replacing, out);
         } else if name == Name::MaxForwards {
             put_max_forwards(head.method, field, out);
         }
@@ -132,6 +133,14 @@ pub trait Edits {
     fn drops(&self, name: &str) -> bool;
     /// Writes further field lines.
     fn put(&self, out: &mut Vec<u8>);
+    /// Whether values of fields change.
+    fn replaces(&self) -> bool {
+        false
+    }
+    /// Writes the line of a field whose value changes; `false` if it stays as it is.
+    fn replace(&self, _field: &Field<'_>, _out: &mut Vec<u8>) -> bool {
+        false
+    }
 }
 
 /// What a response says about the connection that it comes on.
@@ -150,12 +159,13 @@ pub fn response(head: &Response<'_, '_>, plan: &ResponsePlan<'_>, out: &mut Vec<
     out.extend_from_slice(b"HTTP/1.1 ");
     put_status(out, head.status);
     put(out, &[b" ", head.reason.as_bytes(), b"\r\n"]);
+    let replacing = plan.edits.filter(|edits| edits.replaces());
     for field in head.fields {
         let name = Name::of(field.name);
         if goes_on(field, name, head.fields, head.connection.names_fields)
             && !plan.edits.is_some_and(|edits| edits.drops(field.name))
         {
-            put_field(out, field.name.as_bytes(), field.value);
+            put_line(field, replacing, out);
         }
     }
     if let Some(edits) = plan.edits {
@@ -182,6 +192,13 @@ pub fn response(head: &Response<'_, '_>, plan: &ResponsePlan<'_>, out: &mut Vec<
         (Persistence::Implied, None) => {}
     }
     out.extend_from_slice(b"\r\n");
+}
+
+#[inline]
+fn put_line(field: &Field<'_>, replacing: Option<&dyn Edits>, out: &mut Vec<u8>) {
+    if replacing.is_none_or(|edits| !edits.replace(field, out)) {
+        put_field(out, field.name.as_bytes(), field.value);
+    }
 }
 
 /// A response without body still says how long it would be: for HEAD and 304, what the origin said;

@@ -1,0 +1,561 @@
+//! Aggregate: one request becomes several, which are made at once, and their answers become one
+//! JSON object.
+//!
+//! What is needed of the request is written down as a head of its own, without what would make a
+//! part of an answer of no use (ranges, conditions, codings). From that each part is prepared on
+//! the table of its moment, through all that its route does with requests, and `fetch` gets its
+//! body. The first part that fails ends the whole. All of it is boxed: most requests never come
+//! here.
+
+mod fetch;
+mod prepare;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use self::fetch::Fetch;
+use super::accept::Connection;
+use super::admit::admit;
+use super::answer::After;
+use super::body::put_behind;
+use super::core::Core;
+use super::fault::{Fault, Refusal};
+use super::forward::Plan;
+use super::local::{self, Local, Stopped, Whole};
+use super::policy::{Drafts, Handle, Passed, RequestEdits};
+use super::record::Entry;
+use super::serve::{Routed, is_modern};
+use crate::net;
+use crate::table::{Action, Aggregate, Part, Route};
+use crate::wire::compose::{Edits, put_decimal, put_field};
+use crate::wire::field::Field;
+use crate::wire::head::{Body, Version};
+
+/// Aggregates that may be under way at a time, per core; further ones are refused.
+const AGGREGATES_MAX: u32 = 1024;
+/// How often it is looked whether the client is still there.
+const LOOK: Duration = Duration::from_millis(500);
+
+const BUSY: Refusal = Refusal {
+    status: 503,
+    reason: "aggregates_full",
+    sentence: "as many aggregates as may be are under way",
+};
+const NO_LENGTH: Refusal = Refusal {
+    status: 411,
+    reason: "length_required",
+    sentence: "the length of the request body must be said here",
+};
+const NO_AGGREGATE: Refusal = Refusal {
+    status: 503,
+    reason: "part_route",
+    sentence: "a part cannot be an aggregate",
+};
+/// Fields of the request that would change what a part is, or that belong to the connection.
+const LEFT_OUT: [&str; 11] = [
+    "accept-encoding",
+    "content-length",
+    "expect",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "range",
+    "upgrade",
+];
+
+/// A request that is to become several.
+pub(super) struct Aggregation {
+    /// Whose aggregate it is.
+    route: Arc<Route>,
+    /// The head of the request, written anew.
+    head: Vec<u8>,
+    /// Further lines of the answer.
+    lines: Vec<u8>,
+    /// Bytes of the request's body.
+    body_bytes: usize,
+    expects_continue: bool,
+    to_head: bool,
+    modern: bool,
+    persistent: bool,
+    _place: Place,
+}
+
+/// One of the aggregates under way.
+struct Place(Rc<Cell<u32>>);
+
+/// Why there is no answer of the parts.
+enum Ended {
+    /// Nobody is left to read one.
+    Gone,
+    /// A part has an answer without a server.
+    Local(Local),
+    /// A part failed; the handle has the pages of its route.
+    Stopped(Stopped, Option<Handle>),
+}
+
+/// Notes what is needed of a request that `routed` leads to an aggregate.
+pub(super) fn begin(
+    routed: &Routed<'_, '_, '_>,
+    aggregate: &Aggregate,
+    passed: Option<&Passed<'_>>,
+    drafts: &mut Drafts,
+) -> Result<Box<Aggregation>, Refusal> {
+    let (core, request) = (routed.core, routed.request);
+    let settings = &routed.snapshot.settings;
+    let head = &request.head;
+    let length = match head.body {
+        Body::None => 0,
+        Body::Length(length) => length,
+        Body::Chunked | Body::UntilClose => return Err(NO_LENGTH),
+    };
+    let most = aggregate
+        .max_body_bytes
+        .unwrap_or(settings.limits.max_body_bytes);
+    admit(head, most.min(aggregate.part_bytes_max as u64))?;
+    let place = Place::take(core).ok_or(BUSY)?;
+    let lines = match passed {
+        Some(_) => drafts.lines().to_vec(),
+        None => Vec::new(),
+    };
+    Ok(Box::new(Aggregation {
+        route: routed.found.route.clone(),
+        head: head_of(routed, passed, length, drafts),
+        lines,
+        body_bytes: usize::try_from(length).unwrap_or(usize::MAX),
+        expects_continue: head.expects_continue,
+        to_head: head.method == "HEAD",
+        modern: is_modern(head.version),
+        persistent: head.is_persistent(),
+        _place: place,
+    }))
+}
+
+/// The head of the request as the parts begin with it.
+fn head_of(
+    routed: &Routed<'_, '_, '_>,
+    passed: Option<&Passed<'_>>,
+    length: u64,
+    drafts: &mut Drafts,
+) -> Vec<u8> {
+    let request = routed.request;
+    let head = &request.head;
+    let (query, host) = match passed {
+        None => (request.query, None),
+        Some(passed) => passed.query_and_host(request.query, drafts),
+    };
+    let edits = passed.map(RequestEdits);
+    let mut out = Vec::with_capacity(head.length + 128);
+    let method = match head.method {
+        "HEAD" => "GET",
+        method => method,
+    };
+    for text in [method.as_bytes(), b" ", request.path] {
+        out.extend_from_slice(text);
+    }
+    if let Some(query) = query {
+        out.push(b'?');
+        out.extend_from_slice(query);
+    }
+    out.extend_from_slice(match head.version {
+        Version::Http10 => b" HTTP/1.0\r\n",
+        Version::Http11 => b" HTTP/1.1\r\n",
+    });
+    let host = host.unwrap_or(head.host_text);
+    if !host.is_empty() {
+        put_field(&mut out, b"Host", host);
+    }
+    let goes = |field: &&Field<'_>| {
+        let is_out = |out: &&str| out.eq_ignore_ascii_case(field.name);
+        let dropped = edits.as_ref().is_some_and(|edits| edits.drops(field.name));
+        !dropped && !LEFT_OUT.iter().any(|out| is_out(out))
+    };
+    for field in head.fields.iter().filter(goes) {
+        put_field(&mut out, field.name.as_bytes(), field.value);
+    }
+    if let Some(edits) = &edits {
+        edits.put(&mut out);
+    }
+    if length > 0 {
+        out.extend_from_slice(b"Content-Length: ");
+        put_decimal(&mut out, length);
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+/// Makes all parts and answers with what they come to.
+pub(super) async fn run(
+    connection: &mut Connection,
+    core: &Core,
+    aggregation: &Aggregation,
+    entry: &mut Entry<'_>,
+) -> After {
+    let Action::Aggregate(aggregate) = &aggregation.route.action else {
+        return After::Abort;
+    };
+    let total = core.deadlines.after(u64::from(aggregate.total_ms));
+    let body = match aggregation.receive(connection, core).await {
+        Ok(body) => body,
+        Err(fault) => {
+            entry.fail(fault);
+            let Some(status) = fault.status() else {
+                return After::Abort;
+            };
+            let stopped = Stopped {
+                status,
+                reason: fault.reason(),
+                sentence: fault.to_string().into(),
+                lines: Vec::new(),
+            };
+            return aggregation
+                .stop(connection, core, stopped, None, false, entry)
+                .await;
+        }
+    };
+    entry.received(body.len() as u64);
+    connection.deadline.clear();
+    let joined = Joint {
+        connection,
+        core,
+        aggregation,
+        aggregate,
+        body: &body,
+        total,
+        left: Cell::new(aggregate.bytes_max),
+    }
+    .join()
+    .await;
+    match joined {
+        Ok(body) => aggregation.answer(connection, core, &body, entry).await,
+        Err(Ended::Gone) => {
+            core.counters.client_aborts.add(1);
+            entry.fail(Fault::ClientGone);
+            After::Abort
+        }
+        Err(Ended::Local(mut local)) => {
+            if aggregation.to_head {
+                local.leave_body_out();
+            }
+            local::answer(connection, core, &mut local, entry).await
+        }
+        Err(Ended::Stopped(stopped, shape)) => {
+            aggregation
+                .stop(connection, core, stopped, shape, true, entry)
+                .await
+        }
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    fn take(core: &Core) -> Option<Self> {
+        let taken = core.aggregates.get();
+        if taken >= AGGREGATES_MAX {
+            return None;
+        }
+        core.aggregates.set(taken + 1);
+        Some(Self(core.aggregates.clone()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+// === impl Aggregation ===
+
+impl Aggregation {
+    /// The whole body of the request.
+    async fn receive(&self, connection: &mut Connection, core: &Core) -> Result<Vec<u8>, Fault> {
+        let mut body = Vec::with_capacity(self.body_bytes);
+        if let Some(input) = &mut connection.input {
+            let at_hand = input.len().min(self.body_bytes);
+            body.extend_from_slice(input.filled().get(..at_hand).unwrap_or_default());
+            input.advance(at_hand);
+        }
+        if body.len() == self.body_bytes {
+            return Ok(body);
+        }
+        if self.expects_continue
+            && self.modern
+            && let Some(mut lease) = core.heads.lend()
+        {
+            put_behind(&mut lease, b"HTTP/1.1 100 Continue\r\n\r\n");
+            let (sent, _) = connection.stream.send(lease).await;
+            sent.map_err(|_| Fault::ClientGone)?;
+        }
+        let body_ms = core.snapshot().settings.timeouts.body_ms;
+        let mut lease = core.exchanges.lend().ok_or(Fault::Busy)?;
+        while body.len() < self.body_bytes {
+            lease.reset(0);
+            lease.limit((self.body_bytes - body.len()) as u64);
+            connection.deadline.set_receiving(body_ms, false);
+            let (received, lent) = connection.stream.receive(lease).await;
+            lease = lent;
+            match received {
+                Ok(1..) => body.extend_from_slice(lease.filled()),
+                _ if connection.deadline.has_passed() => return Err(Fault::RequestTimeout),
+                _ => return Err(Fault::ClientGone),
+            }
+        }
+        Ok(body)
+    }
+
+    /// Answers with what the parts came to.
+    async fn answer(
+        &self,
+        connection: &Connection,
+        core: &Core,
+        body: &[u8],
+        entry: &mut Entry<'_>,
+    ) -> After {
+        let lines = [b"Content-Type: application/json\r\n", &*self.lines].concat();
+        let whole = Whole {
+            status: 200,
+            reason: "aggregate",
+            lines: &lines,
+            body,
+            to_head: self.to_head,
+            keep: self.persistent && !core.is_draining(),
+            modern: self.modern,
+        };
+        local::whole(connection, core, &whole, entry).await
+    }
+
+    /// Says that it cannot be answered: with the page of the part's route, or of the aggregate's.
+    async fn stop(
+        &self,
+        connection: &Connection,
+        core: &Core,
+        stopped: Stopped,
+        shape: Option<Handle>,
+        is_read: bool,
+        entry: &mut Entry<'_>,
+    ) -> After {
+        let Stopped {
+            status,
+            reason,
+            sentence,
+            mut lines,
+        } = stopped;
+        let of_part = shape.as_ref();
+        let page = of_part.and_then(|shape| shape.page(status, &sentence));
+        let page = page.or_else(|| self.page(status, &sentence));
+        let page = page.or_else(|| local::last_page(core, status, &sentence));
+        let plain = || {
+            let text = format!("{sentence}\n").into_bytes();
+            (status, local::TEXT.to_vec(), text)
+        };
+        let (status, line, body) = page.unwrap_or_else(plain);
+        lines.extend_from_slice(&line);
+        lines.extend_from_slice(&self.lines);
+        let whole = Whole {
+            status,
+            reason,
+            lines: &lines,
+            body: &body,
+            to_head: self.to_head,
+            keep: is_read && self.persistent && !core.is_draining(),
+            modern: self.modern,
+        };
+        local::whole(connection, core, &whole, entry).await
+    }
+
+    /// The page that the aggregate's own route has for a status.
+    fn page(&self, status: u16, sentence: &str) -> Option<(u16, Vec<u8>, Vec<u8>)> {
+        let page = self.route.policies.as_ref()?.page(status)?;
+        let status = page.status.unwrap_or(status);
+        let mut body = Vec::new();
+        let reason = local::phrase(status);
+        page.fill(status, reason, sentence, &self.route.id, &mut body);
+        Some((status, page.line.to_vec(), body))
+    }
+}
+
+/// What the parts are made with.
+struct Joint<'a> {
+    connection: &'a Connection,
+    core: &'a Core,
+    aggregation: &'a Aggregation,
+    aggregate: &'a Aggregate,
+    /// Of the request.
+    body: &'a [u8],
+    /// The tick at which all must be done.
+    total: u64,
+    /// Bytes that the parts may still have, all together.
+    left: Cell<usize>,
+}
+
+/// The bodies of the parts, by the place of the part.
+type Bodies = Vec<Vec<Vec<u8>>>;
+
+impl Joint<'_> {
+    /// The object with the bodies of all parts.
+    async fn join(&self) -> Result<Vec<u8>, Ended> {
+        let parts = &self.aggregate.parts;
+        let mut bodies: Bodies = parts.iter().map(|_| Vec::new()).collect();
+        let is_later = |index: usize, part: &Part| index > 0 && part.for_each.is_some();
+        let mut jobs = Vec::new();
+        for (index, part) in parts.iter().enumerate() {
+            if !is_later(index, part) {
+                jobs.push((index, self.prepare(part, b"")?));
+            }
+        }
+        let mut made = jobs.len();
+        self.room_for(made)?;
+        self.fetch(jobs, &mut bodies).await?;
+        let mut jobs = Vec::new();
+        for (index, part) in parts.iter().enumerate() {
+            let Some(path) = part.for_each.as_ref().filter(|_| index > 0) else {
+                continue;
+            };
+            let first = bodies.first().and_then(|all| all.first());
+            let values = values(path, first.map_or(&[][..], |body| body));
+            made += values.len();
+            self.room_for(made)?;
+            for value in &values {
+                jobs.push((index, self.prepare(part, value)?));
+            }
+        }
+        self.fetch(jobs, &mut bodies).await?;
+        Ok(object(parts, &bodies))
+    }
+
+    fn room_for(&self, requests: usize) -> Result<(), Ended> {
+        if requests <= self.aggregate.requests_max {
+            return Ok(());
+        }
+        let sentence = format!(
+            "the request would become {requests} requests, and the most is {}",
+            self.aggregate.requests_max
+        );
+        Err(Ended::Stopped(bad_part(sentence), None))
+    }
+
+    /// Makes all of `jobs` at once; the first that fails ends the others.
+    async fn fetch(&self, jobs: Vec<(usize, Plan)>, bodies: &mut Bodies) -> Result<(), Ended> {
+        type Making<'m> = Pin<Box<dyn Future<Output = Result<Vec<u8>, Ended>> + 'm>>;
+        let mut under_way: Vec<(usize, Option<Making<'_>>, Vec<u8>)> = Vec::new();
+        for (index, plan) in jobs {
+            let making: Making<'_> = Box::pin(self.one(index, plan));
+            under_way.push((index, Some(making), Vec::new()));
+        }
+        let mut watch = pin!(self.watch());
+        let ended = RefCell::new(&mut under_way);
+        std::future::poll_fn(|context| {
+            let mut pending = false;
+            for (_, making, body) in ended.borrow_mut().iter_mut() {
+                let Some(future) = making else { continue };
+                match future.as_mut().poll(context) {
+                    Poll::Pending => pending = true,
+                    Poll::Ready(Ok(made)) => (*making, *body) = (None, made),
+                    Poll::Ready(Err(ended)) => return Poll::Ready(Err(ended)),
+                }
+            }
+            if !pending {
+                return Poll::Ready(Ok(()));
+            }
+            watch.as_mut().poll(context).map(|()| Err(Ended::Gone))
+        })
+        .await?;
+        for (index, _, body) in under_way {
+            if let Some(place) = bodies.get_mut(index) {
+                place.push(body);
+            }
+        }
+        Ok(())
+    }
+
+    async fn one(&self, index: usize, mut plan: Plan) -> Result<Vec<u8>, Ended> {
+        let fetch = Fetch {
+            core: self.core,
+            body: self.body,
+            bytes_max: self.aggregate.part_bytes_max,
+            left: &self.left,
+            total: self.total,
+        };
+        let fetched = fetch.run(&mut plan).await;
+        fetched.map_err(|failed| {
+            let key = self.aggregate.parts.get(index);
+            let key = key.map(|part| String::from_utf8_lossy(&part.key));
+            let stopped = failed.told(&key.unwrap_or_default());
+            Ended::Stopped(stopped, plan.shape.take())
+        })
+    }
+
+    /// Ends when the client is gone.
+    async fn watch(&self) {
+        loop {
+            net::sleep(LOOK).await;
+            if self.connection.stream.is_broken() {
+                return;
+            }
+        }
+    }
+}
+
+/// That a part is not what it should be.
+fn bad_part(sentence: String) -> Stopped {
+    Stopped {
+        status: 502,
+        reason: "bad_part",
+        sentence: sentence.into(),
+        lines: Vec::new(),
+    }
+}
+
+/// The different scalar values that `path` finds in `body`, in their order.
+fn values(path: &crate::wire::json::Path, body: &[u8]) -> Vec<Vec<u8>> {
+    let mut seen = HashSet::new();
+    let mut values = Vec::new();
+    path.find(body, &mut |found| {
+        let mut value = Vec::new();
+        if crate::wire::json::put_scalar(found, &mut value) && seen.insert(value.clone()) {
+            values.push(value);
+        }
+    });
+    values
+}
+
+/// The object: under each key the body of its part, a list where it was made several times.
+fn object(parts: &[Part], bodies: &[Vec<Vec<u8>>]) -> Vec<u8> {
+    let bytes: usize = bodies.iter().flatten().map(|body| body.len() + 1).sum();
+    let mut out = Vec::with_capacity(bytes + 64 * parts.len());
+    out.push(b'{');
+    for (part, made) in parts.iter().zip(bodies) {
+        let (first, others) = match made.split_first() {
+            None => continue,
+            Some(split) => split,
+        };
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        out.extend_from_slice(&part.key);
+        out.push(b':');
+        if !others.is_empty() {
+            out.push(b'[');
+        }
+        out.extend_from_slice(first);
+        for other in others {
+            out.push(b',');
+            out.extend_from_slice(other);
+        }
+        if !others.is_empty() {
+            out.push(b']');
+        }
+    }
+    out.push(b'}');
+    out
+}
