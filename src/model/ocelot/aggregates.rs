@@ -1,7 +1,7 @@
 //! Aggregates: several routes that are asked at once, as native aggregates.
 //!
-//! A part asks for the path that the upstream template of its route makes of the placeholders of the
-//! aggregate, so the route takes it as it would take it from a client. One route alone is not
+//! A part asks for the path that the upstream template of its route makes of the placeholders of
+//! the aggregate, so the route takes it as it would take it from a client. One route alone is not
 //! joined with anything: the aggregate is that route under another path.
 
 use super::convert::{One, giving, headers, id_of, methods};
@@ -32,41 +32,20 @@ pub(super) fn convert(
     place: &str,
     report: &mut Report,
 ) -> (Route, Option<Upstream>) {
-    let route = |key: &String| {
-        let mut routes = file.routes.iter();
-        routes.find(|route| route.key.as_ref() == Some(key))
-    };
-    let mut keys: Vec<&String> = Vec::new();
-    for key in &aggregate.route_keys {
-        if !keys.contains(&key) {
-            keys.push(key);
-        }
-    }
-    let members: Vec<(&String, &FileRoute)> = keys
-        .into_iter()
-        .filter_map(|key| Some((key, route(key)?)))
-        .collect();
+    let members = members(aggregate, &file.routes);
     let stated = as_route(aggregate);
     if let [(_, member)] = members.as_slice() {
-        let route = FileRoute {
-            upstream_path_template: stated.upstream_path_template.clone(),
-            upstream_http_method: stated.upstream_http_method.clone(),
-            upstream_host: stated.upstream_host.clone(),
-            upstream_header_templates: stated.upstream_header_templates.clone(),
-            route_is_case_sensitive: stated.route_is_case_sensitive,
-            priority: stated.priority,
-            ..(*member).clone()
-        };
+        let route = renamed(member, stated);
         let options = Options {
             route: &route,
             global: &file.global_configuration,
         };
-        return One {
+        let one = One {
             options,
             place,
             report,
-        }
-        .convert(rank);
+        };
+        return one.convert(rank);
     }
     let mut route = Route {
         id: Some(id_of(&stated, "aggregate")),
@@ -103,6 +82,39 @@ pub(super) fn convert(
         }
     }
     (route, None)
+}
+
+/// The routes that it asks, each with its key.
+fn members<'f>(
+    aggregate: &'f FileAggregate,
+    routes: &'f [FileRoute],
+) -> Vec<(&'f String, &'f FileRoute)> {
+    let mut keys: Vec<&String> = Vec::new();
+    for key in &aggregate.route_keys {
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    let route = |key: &String| {
+        let mut routes = routes.iter();
+        routes.find(|route| route.key.as_ref() == Some(key))
+    };
+    keys.into_iter()
+        .filter_map(|key| Some((key, route(key)?)))
+        .collect()
+}
+
+/// What `member` does with the requests that `stated` matches.
+fn renamed(member: &FileRoute, stated: FileRoute) -> FileRoute {
+    FileRoute {
+        upstream_path_template: stated.upstream_path_template,
+        upstream_http_method: stated.upstream_http_method,
+        upstream_host: stated.upstream_host,
+        upstream_header_templates: stated.upstream_header_templates,
+        route_is_case_sensitive: stated.route_is_case_sensitive,
+        priority: stated.priority,
+        ..member.clone()
+    }
 }
 
 /// What an aggregate matches, as a route that matches the same.

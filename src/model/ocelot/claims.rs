@@ -1,5 +1,5 @@
-//! Proofs and claims: AuthenticationOptions as `auth` with a JwtVerifier for each provider, and what
-//! is asked of the claims of a token or made of them.
+//! Proofs and claims: AuthenticationOptions as `auth` with a JwtVerifier for each provider, and
+//! what is asked of the claims of a token or made of them.
 
 use std::collections::BTreeMap;
 

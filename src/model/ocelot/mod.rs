@@ -3,8 +3,9 @@
 //! The document stays what it is; what it means natively is a pure function of it. `members` has
 //! the names of everything, `file` the typed form, `check` what Ocelot refuses in Ocelot's words,
 //! `convert` (with `template`, `query`, `options`, `security`, `transform`, `claims` and
-//! `aggregates`) the native routes and upstreams. What Ocelot has no word for stands under the member `Ringway`: the settings of this
-//! process, and routes and upstreams that were made natively.
+//! `aggregates`) the native routes and upstreams. What Ocelot has no word for stands under the
+//! member `Ringway`: the settings of this process, and routes and upstreams that were made
+//! natively.
 
 mod admin;
 mod aggregates;

@@ -1,14 +1,17 @@
 //! Prepare: the request of one part, as its route makes it on the table of the moment.
 
-use super::super::local::Stopped;
-use super::super::policy::Drafts;
-use super::super::serve::{Routed, Step};
-use super::super::understand::{FieldLines, Space, Understood, understand};
-use super::{Ended, Joint, Refusal};
+use super::fetch::Failed;
+use super::join::{Joint, bad_part};
+use super::{Ended, Refusal};
 use crate::epoch::Snapshot;
 use crate::proxy::fault::Fault;
 use crate::proxy::forward::Plan;
+use crate::proxy::local::Stopped;
+use crate::proxy::policy::Drafts;
+use crate::proxy::serve::{Routed, Step};
+use crate::proxy::understand::{FieldLines, Space, Understood, understand};
 use crate::table::{Action, Part};
+use crate::wire::compose::{PSEUDONYM, put_field};
 use crate::wire::head::{Request, Slots};
 use crate::wire::path;
 
@@ -16,6 +19,11 @@ const NO_ROUTE: Refusal = Refusal {
     status: 503,
     reason: "part_route",
     sentence: "there is no route for it",
+};
+const NESTED: Refusal = Refusal {
+    status: 503,
+    reason: "part_route",
+    sentence: "a part cannot be an aggregate",
 };
 const BAD_PATH: Refusal = Refusal {
     status: 400,
@@ -26,16 +34,7 @@ const BAD_PATH: Refusal = Refusal {
 impl Joint<'_> {
     /// The request of `part`, made for `value` if it is made for each of several.
     pub(super) fn prepare(&self, part: &Part, value: &[u8]) -> Result<Plan, Ended> {
-        let refused = |refusal: Refusal| {
-            let key = String::from_utf8_lossy(&part.key);
-            let stopped = Stopped {
-                status: refusal.status,
-                reason: refusal.reason,
-                sentence: format!("the part {key}: {}", refusal.sentence).into(),
-                lines: Vec::new(),
-            };
-            Ended::Stopped(stopped, None)
-        };
+        let refused = |refusal: Refusal| refused(part, refusal);
         let snapshot = self.core.snapshot();
         let snapshot: &Snapshot = &snapshot;
         let settings = &snapshot.settings;
@@ -63,7 +62,7 @@ impl Joint<'_> {
         let found = snapshot.table.find_by_id(&part.route, path);
         let found = found.ok_or_else(|| refused(NO_ROUTE))?;
         if matches!(found.route.action, Action::Aggregate(_)) {
-            return Err(refused(super::NO_AGGREGATE));
+            return Err(refused(NESTED));
         }
         let request = Understood {
             head: Request { ..request.head },
@@ -98,6 +97,18 @@ impl Joint<'_> {
     }
 }
 
+/// That a part is not even sent.
+fn refused(part: &Part, refusal: Refusal) -> Ended {
+    let key = String::from_utf8_lossy(&part.key);
+    let stopped = Stopped {
+        status: refusal.status,
+        reason: refusal.reason,
+        sentence: format!("the part {key}: {}", refusal.sentence).into(),
+        lines: Vec::new(),
+    };
+    Ended::Stopped(stopped, None)
+}
+
 /// Both queries, the first in front.
 fn joined(own: &[u8], asked: &[u8]) -> Vec<u8> {
     match (own, asked) {
@@ -107,13 +118,12 @@ fn joined(own: &[u8], asked: &[u8]) -> Vec<u8> {
     }
 }
 
-impl super::fetch::Failed {
+impl Failed {
     /// What the client is told about the part `key`.
     pub(super) fn told(self, key: &str) -> Stopped {
-        use super::fetch::Failed;
         match self {
             Failed::Stopped(stopped) => stopped,
-            Failed::Unfit(what) => super::bad_part(format!("the part {key} {what}")),
+            Failed::Unfit(what) => bad_part(format!("the part {key} {what}")),
             Failed::Fault(fault) => of_fault(fault, key),
         }
     }
@@ -122,8 +132,8 @@ impl super::fetch::Failed {
 fn of_fault(fault: Fault, key: &str) -> Stopped {
     let mut lines = Vec::new();
     if let Some(error) = fault.proxy_status() {
-        let value = format!("{}; error={error}", crate::wire::compose::PSEUDONYM);
-        crate::wire::compose::put_field(&mut lines, b"Proxy-Status", value.as_bytes());
+        let value = format!("{}; error={error}", PSEUDONYM);
+        put_field(&mut lines, b"Proxy-Status", value.as_bytes());
     }
     Stopped {
         status: fault.status().unwrap_or(502),
