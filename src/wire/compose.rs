@@ -216,7 +216,7 @@ pub fn response(head: &Response<'_, '_>, plan: &ResponsePlan<'_>, out: &mut Vec<
 }
 
 #[inline]
-fn put_line(field: &Field<'_>, replacing: Option<&dyn Edits>, lines: &mut Lines<'_, '_>) {
+fn put_line<'b>(field: &Field<'b>, replacing: Option<&dyn Edits>, lines: &mut Lines<'b, '_>) {
     if replacing.is_none_or(|edits| !edits.replace(field, lines.between())) {
         lines.put(field);
     }
