@@ -246,12 +246,17 @@ fn a_server_gets_another_method_where_that_is_said() {
 #[test]
 fn values_of_fields_stand_in_paths() {
     let origin = ScriptedOrigin::answering(ok("done"));
-    let headers = json!({"UpstreamHeaderTemplates": {"Country": "{header:code}", "Kind": "old"}});
-    let by_country = route("/in/{id}", "/{code}/{id}?country={code}", origin.address());
+    let headers = json!({"UpstreamHeaderTemplates": {"Country": "{header:code}", "Kind": "old",
+        "Accept-Language": "{header:language}"}});
+    let by_country = route(
+        "/in/{id}",
+        "/{code}/{id}?language={language}",
+        origin.address(),
+    );
     let ringway = start(&json!({"Routes": [with(by_country, headers)]}));
-    let fields = "Country: g b/../\r\nKind: OLD\r\n";
+    let fields = "Country: g b/../\r\nKind: OLD\r\nAccept-Language: d e/\r\n";
     assert_eq!(ask(&ringway, "/in/5", fields).status(), 200);
-    assert_eq!(origin.targets(), ["/g%20b../5?country=g%20b/../"]);
+    assert_eq!(origin.targets(), ["/g%20b../5?language=d%20e/"]);
     ringway.finish();
 }
 

@@ -26,11 +26,11 @@ pub struct NamedValue {
     pub value: String,
 }
 
-/// Text that is replaced in the values of a field.
+/// Text that is replaced in the values of a field, or of a query parameter as it stands there.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Replacement {
-    /// The field.
+    /// The field or parameter.
     #[schemars(length(min = 1, max = 256))]
     pub name: String,
     /// The text that goes, each time that it is there. In a response `{server_url}` alone is the
@@ -51,7 +51,7 @@ pub struct Edits {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
     pub remove: Vec<String>,
-    /// Text that is replaced; in fields only.
+    /// Text that is replaced in what is there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub replace: Vec<Replacement>,

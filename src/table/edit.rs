@@ -225,12 +225,29 @@ impl Edits {
                 .any(|dropped| dropped.as_bytes() == name)
             {
                 separate(out, start);
-                out.extend_from_slice(pair);
+                self.put_pair(name, pair, out);
             }
         }
         if !self.first {
             self.put_parameters(with, start, out);
         }
+    }
+
+    /// Writes a parameter of the client, with what is replaced in its value.
+    fn put_pair(&self, name: &[u8], pair: &[u8], out: &mut Vec<u8>) {
+        let is_for = |one: &&Replaced| one.field.as_bytes() == name;
+        if !self.replaced.iter().any(|one| is_for(&one)) {
+            return out.extend_from_slice(pair);
+        }
+        let (name, value) = pair.split_at((name.len() + 1).min(pair.len()));
+        let mut value = value.to_vec();
+        for one in self.replaced.iter().filter(is_for) {
+            value = replaced(&value, one.find.as_deref().unwrap_or_default(), &one.with);
+        }
+        out.extend_from_slice(name);
+        let start = out.len();
+        out.extend_from_slice(&value);
+        encode(out, start);
     }
 
     fn put_parameters(&self, with: &Filling<'_>, start: usize, out: &mut Vec<u8>) {
@@ -496,6 +513,26 @@ mod tests {
             edits.edit_query(&filling(before.as_bytes(), &captures), &mut out);
             assert_eq!(String::from_utf8(out).unwrap(), after);
         }
+    }
+
+    #[test]
+    fn text_is_replaced_and_what_is_put_in_can_come_first() {
+        let mut edits = edits(
+            r#"{"replace": [{"name": "a", "find": "x", "with": "y&"}, {"name": "B", "find": "1"}],
+                "set": [{"name": "n", "value": "1"}]}"#,
+        );
+        edits.first = true;
+        let captures = Captures::default();
+        let mut out = Vec::new();
+        edits.edit_query(&filling(b"a=axbx&a&B=121&c=x", &captures), &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "n=1&a=ay%26by%26&a&B=2&c=x"
+        );
+        let mut out = Vec::new();
+        assert!(edits.put_replaced("b", b"0110", "", &mut out));
+        assert!(!edits.put_replaced("c", b"1", "", &mut out));
+        assert_eq!(String::from_utf8(out).unwrap(), "b: 00\r\n");
     }
 
     #[test]

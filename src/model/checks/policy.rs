@@ -198,10 +198,6 @@ impl Texts<'_> {
     fn replacements(&mut self, list: &[Replacement], fields: bool, place: &str) {
         for (index, one) in list.iter().enumerate() {
             let place = at_index(place, index);
-            if !fields {
-                let what = "text is replaced in fields only";
-                self.report.fault(&place, what, "remove it");
-            }
             self.name(&one.name, fields, &at_key(&place, "name"));
             for (key, text) in [("find", &one.find), ("with", &one.with)] {
                 if let Some(what) = control_character(text) {

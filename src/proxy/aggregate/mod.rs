@@ -272,6 +272,9 @@ impl Aggregation {
             let at_hand = input.len().min(self.body_bytes);
             body.extend_from_slice(input.filled().get(..at_hand).unwrap_or_default());
             input.advance(at_hand);
+            if input.is_empty() {
+                input.reset(0);
+            }
         }
         if body.len() == self.body_bytes {
             return Ok(body);
