@@ -16,6 +16,7 @@ mod origin;
 mod process;
 mod refusal;
 mod ringway;
+pub mod tls;
 pub mod tokens;
 
 use std::time::Duration;
