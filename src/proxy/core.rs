@@ -68,6 +68,8 @@ pub(super) struct Core {
     pub(super) log_format: LogFormat,
     /// Bodies that are being compressed.
     pub(super) recoded: Rc<Cell<u32>>,
+    /// Aggregates that are under way.
+    pub(super) aggregates: Rc<Cell<u32>>,
     /// Copies of requests that are under way.
     pub(super) mirrors: Cell<u32>,
     itself: Weak<Self>,
@@ -89,6 +91,7 @@ pub async fn run(parts: CoreParts) -> std::io::Result<()> {
     let first = parts.mailbox.take();
     let core = Rc::new_cyclic(|itself| Core {
         itself: itself.clone(),
+        aggregates: Rc::default(),
         mirrors: Cell::default(),
         recoded: Rc::default(),
         deadlines: Rc::default(),

@@ -5,6 +5,7 @@
 mod accept;
 mod admit;
 mod affinity;
+mod aggregate;
 mod answer;
 mod aside;
 mod balance;

@@ -153,7 +153,7 @@ impl Route {
 
     /// What the action needs to know of `path`, which matches.
     #[inline]
-    pub(super) fn captures(&self, path: &[u8]) -> Captures {
+    pub fn captures(&self, path: &[u8]) -> Captures {
         if self.uses_captures {
             self.path.captures(path)
         } else {
@@ -190,7 +190,7 @@ impl Route {
     pub fn upstream(&self) -> Option<UpstreamId> {
         match &self.action {
             Action::Forward(forward) => Some(forward.upstream),
-            Action::Redirect(_) | Action::Respond(_) => None,
+            Action::Aggregate(_) | Action::Redirect(_) | Action::Respond(_) => None,
         }
     }
 }
