@@ -9,6 +9,7 @@
 
 mod auth;
 mod balance;
+pub mod cache;
 pub mod checks;
 pub mod compress;
 pub mod config;

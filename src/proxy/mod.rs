@@ -12,6 +12,7 @@ mod beside;
 mod body;
 mod breaker;
 mod budget;
+mod cache;
 mod client;
 mod connect;
 mod core;

@@ -184,6 +184,17 @@ pub fn response(head: &Response<'_, '_>, plan: &ResponsePlan<'_>, out: &mut Vec<
     out.extend_from_slice(b"\r\n");
 }
 
+/// Whether a field of a response goes on to the client.
+pub fn goes_to_client(head: &Response<'_, '_>, field: &Field<'_>) -> bool {
+    let name = Name::of(field.name);
+    goes_on(field, name, head.fields, head.connection.names_fields)
+}
+
+/// The `Via` line that a response gets.
+pub fn put_via(head: &Response<'_, '_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(via(head.version));
+}
+
 /// A response without body still says how long it would be: for HEAD and 304, what the origin said;
 /// else 0, where that is allowed (RFC 9110 §8.6).
 fn put_length_without_body(out: &mut Vec<u8>, head: &Response<'_, '_>) {
@@ -314,8 +325,12 @@ pub fn put_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 }
 
 /// Writes a number in decimal digits.
-pub fn put_decimal(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [b'0'; 20];
+pub fn put_decimal(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(put_decimal_into(number, &mut [0; 20]));
+}
+
+/// The decimal digits of a number, in `digits`.
+pub fn put_decimal_into(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
     let mut start = digits.len();
     loop {
         start -= 1;
@@ -325,7 +340,7 @@ pub fn put_decimal(out: &mut Vec<u8>, mut number: u64) {
             break;
         }
     }
-    out.extend_from_slice(&digits[start..]);
+    &digits[start..]
 }
 
 fn put_status(out: &mut Vec<u8>, status: u16) {
