@@ -27,7 +27,7 @@ const WAYS: usize = 8;
 const BYTES_PER_PLACE: u64 = 2 * 1024;
 const SETS: std::ops::RangeInclusive<u64> = 16..=524_288;
 /// Counters of changes; things that share one are dropped together.
-const CHANGES: usize = 4_096;
+pub(super) const CHANGES: usize = 4_096;
 
 /// All that is kept, by all cores.
 pub struct Store {

@@ -30,7 +30,10 @@ impl Directives {
     pub fn add(&mut self, value: &[u8]) {
         for element in elements(value) {
             let mut parts = element.splitn(2, |byte| *byte == b'=');
-            let name = parts.next().unwrap_or_default().trim_ascii();
+            let name = parts.next().unwrap_or_default();
+            let name = name.trim_ascii();
+            let name = name.strip_suffix(b"\"").unwrap_or(name);
+            let name = name.strip_prefix(b"\"").unwrap_or(name).trim_ascii();
             let argument = parts.next().map(<[u8]>::trim_ascii);
             let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
             if is("no-store") {
