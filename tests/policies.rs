@@ -434,6 +434,7 @@ upstreams: [{name: u, load_balancer: least_conn, servers: [{address: 127.0.0.1, 
 routes: [{path_prefix: /, upstream: u, ip: {deny: [192.0.2.0/24]}, allow_methods: [PUT], \
 rate_limit: {key: ip}, cors: {allow_origins: [\"*\"]}, request_headers: {remove: [x-a], \
 set: [{name: x-b, value: \"{path}\"}]}, host_rewrite: inside, traffic_split: [{upstream: u}], \
+cache: {region: r, vary: [x-a]}, \
 auth: {type: api_key, keys: [{name: k, secret_hash: \"sha256::HASH\"}]}, \
 maintenance: {allow: [192.0.2.1/32]}, error_pages: [{body: x}]}]
 "

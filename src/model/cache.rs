@@ -11,8 +11,8 @@ use super::defaults;
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cache {
-    /// How long a response may be used, in seconds. One that gives itself a shorter life (`s-maxage`,
-    /// `max-age`, `Expires`) has that.
+    /// How long a response may be used, in seconds. One that gives itself a shorter life
+    /// (`s-maxage`, `max-age`, `Expires`) has that.
     #[schemars(range(min = 1, max = 31_536_000))]
     pub ttl_s: u32,
     /// The name under which all of it is dropped at once; several routes may have the same. Without

@@ -1,9 +1,10 @@
 //! Policy: what the policies of a route do with a request between its routing and its way on.
 //!
 //! A route without policies never comes here. The order is fixed: maintenance, address, preflight,
-//! method, proof of who asks, rate; then what is kept (`proxy::cache`). Whatever stops a request is answered from here, with the
-//! route's error page if it has one. What is not stopped goes on with its changes, and what its
-//! response is to get is composed now, while the request is at hand, and kept in a shape.
+//! method, proof of who asks, rate; then what is kept (`proxy::cache`). Whatever stops a request is
+//! answered from here, with the route's error page if it has one. What is not stopped goes on with
+//! its changes, and what its response is to get is composed now, while the request is at hand, and
+//! kept in a shape.
 
 mod shapes;
 
