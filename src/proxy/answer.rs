@@ -91,7 +91,7 @@ pub(super) enum Answer {
     /// With a response.
     Done(After),
     /// With a change of protocol; the lease has what the server already sent in it.
-    Tunnel(Link, Lease),
+    Tunnel(Box<Link>, Lease),
 }
 
 /// A response that has been passed on.

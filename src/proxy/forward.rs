@@ -197,7 +197,7 @@ impl Plan {
     pub(super) fn settle(
         &self,
         answered: Answered,
-        link: Link,
+        link: Box<Link>,
         picked: Picked,
         uploading: bool,
         now: u64,

@@ -829,8 +829,5 @@ fn a_cache_keeps_what_may_be_given_out() {
         &["warning: $.routes[0].cache.max_body_bytes: limits.cache_bytes is 1000"],
     );
     limited["limits"] = json!({"cache_bytes": 0});
-    assert_said(
-        limited,
-        &["warning: $.routes[0].cache: nothing is kept"],
-    );
+    assert_said(limited, &["warning: $.routes[0].cache: nothing is kept"]);
 }

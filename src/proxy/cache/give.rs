@@ -10,7 +10,6 @@ use crate::proxy::body::put_behind;
 use crate::proxy::core::{Core, HEAD_BUFFER};
 use crate::proxy::local::Local;
 use crate::wire::cache_control::names_tag;
-use crate::wire::compose::put_decimal_into;
 use crate::wire::head::Body;
 
 /// What the head of an answer has beside what is kept: its age, the connection, the line endings.
@@ -123,9 +122,8 @@ pub(super) fn give(core: &Core, entry: &Arc<Entry>, kept: &Kept, manner: &Manner
 }
 
 fn put_age(lease: &mut Buffer, seconds: u64) {
-    let mut space = [0; 20];
     put_behind(lease, b"Age: ");
-    put_behind(lease, put_decimal_into(seconds, &mut space));
+    put_behind(lease, itoa::Buffer::new().format(seconds).as_bytes());
     put_behind(lease, b"\r\n");
 }
 
