@@ -473,6 +473,42 @@ fn what_is_stale_is_given_when_no_server_answers_if_that_is_said() {
 }
 
 #[test]
+fn what_is_stale_is_given_while_one_asks_for_a_new_one_if_that_is_said() {
+    on_both_drivers(|driver| {
+        let (origin, answer) = held();
+        let ringway = start(driver, &origin, "ttl_s: 1, stale_s: 600, wait_ms: 60000");
+        answer.send(Some(ok("old"))).unwrap();
+        assert_eq!(exchange(ringway.address(), get("", "")).text(), "old");
+        let mut first = RawClient::connect(ringway.address());
+        loop {
+            let hits = ringway.status().sum("cache_hits");
+            first.send(get("", ""));
+            let asks = wait_until("it is answered or asks", || {
+                let asks = origin.requests().len() == 2;
+                (asks || ringway.status().sum("cache_hits") > hits).then_some(asks)
+            });
+            if asks {
+                break;
+            }
+            assert_eq!(first.response().text(), "old");
+        }
+        // One asks; whoever comes now has what is stale.
+        for stale in 1..=3 {
+            assert_eq!(exchange(ringway.address(), get("", "")).text(), "old");
+            assert_eq!(ringway.status().sum("cache_stale"), stale);
+        }
+        answer.send(Some(ok("new"))).unwrap();
+        assert_eq!(first.response().text(), "new");
+        assert_eq!(exchange(ringway.address(), get("", "")).text(), "new");
+        assert_eq!(origin.requests().len(), 2);
+        drop(first);
+        ringway.finish();
+        drop(answer);
+        origin.finish();
+    });
+}
+
+#[test]
 fn a_compressed_body_is_kept_for_those_who_take_it() {
     let text = [
         b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nETag: \"v\"\r\nContent-Length: 20000\r\n\r\n",

@@ -203,7 +203,11 @@ fn cache(first: &Snapshot, bells: &[Bell]) -> Result<Arc<Store>, BootError> {
         }
     };
     let bytes = first.settings.limits.cache_bytes;
-    Ok(Store::new(bytes, workers, Box::new(ring)))
+    let store = Store::new(bytes, workers, Box::new(ring));
+    if first.table.keeps_responses() {
+        store.prepare();
+    }
+    Ok(store)
 }
 
 fn parts(

@@ -75,6 +75,13 @@ impl Regions {
         region
     }
 
+    /// Whether no region was ever asked for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.by_name.is_empty()
+    }
+
     /// Drops all that is kept in a region; says whether anybody uses the name.
     pub fn drop_all(&self, name: &str) -> bool {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);

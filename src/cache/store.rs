@@ -32,7 +32,7 @@ pub(super) const CHANGES: usize = 4_096;
 /// All that is kept, by all cores.
 pub struct Store {
     budget: Arc<Budget>,
-    /// Made when the first entry comes: a process without a cached route has no table.
+    /// Made when it is needed: a process without a cached route has no table.
     sets: OnceLock<Box<[Set]>>,
     hand: AtomicUsize,
     changes: Box<[AtomicU64]>,
@@ -84,6 +84,11 @@ impl Store {
     #[must_use]
     pub fn clock(&self) -> u64 {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Makes the table, if there is none: it is large, and no core should have to do that.
+    pub fn prepare(&self) {
+        self.sets.get_or_init(|| self.make_sets());
     }
 
     /// How many bytes there may be from now on. The number of places stays.

@@ -375,6 +375,11 @@ impl Table {
         self.directory.sources()
     }
 
+    /// Whether a route of it keeps responses, or one of a table before it did.
+    pub fn keeps_responses(&self) -> bool {
+        !self.directory.regions.is_empty()
+    }
+
     /// Drops all that is kept in a region of the output cache, at once and for every core; says
     /// whether a route has that region.
     pub fn drop_region(&self, name: &str) -> bool {
