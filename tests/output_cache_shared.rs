@@ -16,16 +16,14 @@ use serde_json::json;
 
 /// Sends the same request on a connection of each client, and gives the statuses and bodies.
 fn ask_at_once(clients: Vec<RawClient>, mut when_sent: impl FnMut()) -> Vec<(u16, String)> {
-    let asking: Vec<_> = clients
-        .into_iter()
-        .map(|mut client| {
-            client.send(get("", ""));
-            thread::spawn(move || {
-                let answer = client.response();
-                (answer.status(), answer.text())
-            })
-        })
-        .collect();
+    let mut asking = Vec::new();
+    for mut client in clients {
+        client.send(get("", ""));
+        asking.push(thread::spawn(move || {
+            let answer = client.response();
+            (answer.status(), answer.text())
+        }));
+    }
     when_sent();
     asking.into_iter().map(|one| one.join().unwrap()).collect()
 }

@@ -148,8 +148,8 @@ pub struct Limits {
     #[schemars(range(min = 1))]
     pub large_buffers: u16,
     /// Bytes of all responses that are kept, over all workers, with what an entry takes beside its
-    /// texts; 0 keeps none. How many entries there can be is settled with the first route that has a
-    /// cache: one for every 2 KiB.
+    /// texts; 0 keeps none. How many entries there can be is settled with the first route that has
+    /// a cache: one for every 2 KiB.
     pub cache_bytes: u64,
 }
 
