@@ -101,7 +101,7 @@ const POLICIES: &str = ", ip: {allow: [127.0.0.0/8]}, allow_methods: [GET], \
     response_headers: {remove: [server], add: [{name: x-b, value: '{query}'}]}, \
     traffic_split: [{upstream: o}], split_sticky: {cookie: part}, error_pages: [{body: x}]";
 /// After the first request all others are answered with what is kept.
-const CACHE: &str = ", cache: {ttl_s: 600, vary: [accept]}";
+const CACHE: &str = ", cache: {ttl_s: 600, vary: [accept], hash_body: true}";
 /// An upstream that judges, counts and compares.
 const UPSTREAM: &str = ", load_balancer: peak_ewma, sticky: {cookie: server}, outlier: {}, \
     circuit_breaker: {}, queue: {max_requests: 5}, slow_start_ms: 1000";

@@ -117,8 +117,8 @@ impl Ask<'_, '_, '_> {
         };
         match head.method {
             _ if head.upgrade.is_some() => Meaning::Other,
+            "GET" | "HEAD" if head.body == Body::None => Meaning::Asks,
             "GET" | "HEAD" if !may_have_body => Meaning::Other,
-            "GET" | "HEAD" if head.body == Body::None && !hashes => Meaning::Asks,
             "GET" | "HEAD" => Meaning::AsksWithBody,
             "POST" | "QUERY" if hashes && may_have_body => Meaning::AsksWithBody,
             "OPTIONS" | "QUERY" | "TRACE" => Meaning::Other,

@@ -13,6 +13,7 @@ use crate::proxy::policy::Visit;
 use crate::table::UpstreamId;
 use crate::table::policy::{Authorized, Cache, Proof};
 use crate::wire::field::Field;
+use crate::wire::head::Body;
 
 /// By which a trusted peer says what its client asked for, where that goes on to the server.
 const OF_TRUSTED: [&str; 2] = ["x-forwarded-proto", "x-forwarded-host"];
@@ -91,9 +92,10 @@ pub(super) fn put(
     key.extend_from_slice(&upstream.to_le_bytes());
     key.push(match head.method {
         // HEAD is answered with what was kept for GET.
-        "GET" | "HEAD" => 0,
+        "GET" | "HEAD" if head.body == Body::None => 0,
         "POST" => 1,
-        _ => 2,
+        "QUERY" => 2,
+        _ => 3,
     });
     key.push(match parts.coding {
         None => 0,
