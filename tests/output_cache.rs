@@ -282,6 +282,28 @@ fn fields_tell_responses_apart_where_response_or_route_say_so() {
 }
 
 #[test]
+fn what_the_route_puts_into_the_target_is_in_the_key() {
+    let origin = counting("");
+    let query = "request_query: {add: [{name: who, value: '{consumer}'}]}, cache";
+    // Of the keys `k` and `l`.
+    let keys = "{name: ann, secret_hash: 'sha256::8254c329a92850f6d539dd376f4816ee2764517da5e0235514af433164480d7a'}, \
+        {name: bob, secret_hash: 'sha256::acac86c0e609ca906f632b0e2dacccb2b77d22b0621f20ebece1a4835b93f6f0'}";
+    let auth = format!("auth: {{type: api_key, keys: [{keys}]}}, {query}");
+    let text = configuration(&origin, "authorized: share", "").replace("cache", &auth);
+    let ringway = Ringway::start(&text, Driver::IoUring);
+    for _ in 0..2 {
+        for (key, number) in [("k", "1"), ("l", "2")] {
+            let lines = format!("X-Api-Key: {key}\r\n");
+            let answer = exchange(ringway.address(), get("", &lines));
+            assert_eq!(answer.text(), number);
+        }
+    }
+    assert_eq!(origin.targets(), ["/case?who=ann", "/case?who=bob"]);
+    ringway.finish();
+    origin.finish();
+}
+
+#[test]
 fn a_body_is_in_the_key_where_it_is_said() {
     on_both_drivers(|driver| {
         let origin = counting("");

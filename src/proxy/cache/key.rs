@@ -1,17 +1,18 @@
 //! Key: what of a request tells responses apart, as bytes.
 //!
-//! All that a server is asked is in the key: host with port as it came, path, query and method, the
-//! upstream, and a number that stands for the route as it is declared. So nothing that a client
-//! writes there can change what others get. Fields are in it where the route or the `Vary` of a
-//! response says so, and those by which a trusted peer names scheme and host.
+//! All that a server is asked is in the key: host with port, path and query, as they came and as
+//! they go on, the method, the upstream, and a number that stands for the route as it is declared.
+//! So nothing that a client writes there can change what others get. Fields are in it where the
+//! route or the `Vary` of a response says so, and those by which a trusted peer names scheme and
+//! host.
 
 use sha2::{Digest, Sha256};
 
 use super::ask::Wishes;
 use crate::model::compress::Coding;
 use crate::proxy::policy::Visit;
-use crate::table::UpstreamId;
-use crate::table::policy::{Authorized, Cache, Proof};
+use crate::table::policy::{Authorized, Cache, Filling, Proof};
+use crate::table::{Action, Rewrite, UpstreamId};
 use crate::wire::field::Field;
 use crate::wire::head::Body;
 
@@ -71,6 +72,8 @@ impl Lines for Copied {
 pub(in crate::proxy) struct Parts<'a> {
     pub(in crate::proxy) cache: &'a Cache,
     pub(in crate::proxy) proof: &'a Proof<'a>,
+    /// What the request puts in texts of the route.
+    pub(in crate::proxy) filling: &'a Filling<'a>,
     /// The upstream that a split chose.
     pub(in crate::proxy) upstream: Option<UpstreamId>,
     /// How the body is compressed for this client.
@@ -113,6 +116,7 @@ pub(super) fn put(
     }
     let uri = visit.core.cache.hash(key.get(start..).unwrap_or_default());
     key.push(END);
+    put_target(visit, parts.filling, key);
     if visit.connection.trusted {
         for name in OF_TRUSTED {
             put_field(name, head.fields, key);
@@ -128,6 +132,29 @@ pub(super) fn put(
         key.push(END);
     }
     uri
+}
+
+/// Adds what the route makes of path, query and host, if it changes them: texts may put more into
+/// them than stands there already, such as the address of the client.
+fn put_target(visit: &Visit<'_, '_, '_>, filling: &Filling<'_>, key: &mut Vec<u8>) {
+    let Visit {
+        found, policies, ..
+    } = *visit;
+    if let Action::Forward(to) = &found.route.action
+        && !matches!(to.rewrite, Rewrite::Keep)
+    {
+        to.rewrite
+            .apply(filling.path, filling.query, &found.captures, key);
+    }
+    key.push(END);
+    if !policies.query.is_empty() {
+        policies.query.edit_query(filling, key);
+    }
+    key.push(END);
+    if let Some(host) = &policies.host {
+        host.fill(filling, key);
+    }
+    key.push(END);
 }
 
 /// Adds the values of fields.

@@ -297,6 +297,7 @@ impl<'a> Visit<'a, '_, '_> {
             let parts = Parts {
                 cache,
                 proof: &proof,
+                filling: &filled(&filling, &proof),
                 upstream,
                 coding,
             };
