@@ -8,6 +8,7 @@
 
 pub mod admin;
 pub mod apis;
+pub mod caching;
 mod client;
 mod drivers;
 mod message;
