@@ -144,7 +144,8 @@ pub struct Jwt {
     /// A file with a JWK set; it is read again when it changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jwks_file: Option<PathBuf>,
-    /// Where a JWK set is fetched from and followed, by `http`. As long as it has not been fetched
+    /// Where a JWK set is fetched from and followed, over TLS where it
+    /// begins with `https://`. As long as it has not been fetched
     /// no token is accepted; a set that cannot be fetched again stays.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2_048))]

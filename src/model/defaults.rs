@@ -54,6 +54,11 @@ defaults! {
         "text/*", "application/javascript", "application/json", "application/wasm",
         "application/xml", "application/problem+json", "application/rss+xml", "image/svg+xml",
     ].map(str::to_owned).to_vec();
+    cache_ttl_s: u32 = 60;
+    cache_statuses: Vec<u16> = vec![200, 203, 204, 300, 301, 308, 404, 410];
+    cache_max_body_bytes: u64 = 1_048_576;
+    cache_wait_ms: u64 = 5_000;
+    cache_bytes: u64 = 67_108_864;
     jwt_leeway_s: u16 = 30;
     jwt_consumer: String = "sub".to_owned();
     forward_auth_path: String = "/".to_owned();

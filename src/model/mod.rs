@@ -10,6 +10,7 @@
 pub mod aggregate;
 mod auth;
 mod balance;
+pub mod cache;
 pub mod checks;
 pub mod compress;
 pub mod config;

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::aggregate::Aggregate;
+use super::cache::Cache;
 use super::compress::Compress;
 use super::defaults;
 use super::policy::{
@@ -174,6 +175,9 @@ pub struct Route {
     /// Changes to the fields of the response on its way to the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_headers: Option<Edits>,
+    /// Keeping responses for those who ask next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
     /// Compression of responses on their way to the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compress: Option<Compress>,
@@ -240,6 +244,7 @@ impl Default for Route {
             method_rewrite: None,
             host_rewrite: None,
             response_headers: None,
+            cache: None,
             compress: None,
             mirror: None,
             mirror_percent: None,

@@ -207,6 +207,7 @@ fn forwarded(
         proof: Proof::default(),
         upstream: None,
         shape: None,
+        fill: None,
     });
     let upstream = table.upstream(to.upstream);
     let name = upstream.map_or("(gone)", |upstream| &upstream.name);

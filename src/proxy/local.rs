@@ -5,6 +5,7 @@ use std::io;
 
 use super::accept::Connection;
 use super::answer::After;
+use super::cache::{self, Rest, send_rest};
 use super::core::Core;
 use super::fault::{Fault, Refusal};
 use super::forward::Plan;
@@ -27,6 +28,8 @@ pub(super) struct Local {
     bytes: usize,
     /// What the request still has of its body.
     left: Body,
+    /// What of the answer's body is not in the lease.
+    rest: Option<Box<Rest>>,
 }
 
 /// What a composed answer consists of.
@@ -41,6 +44,26 @@ struct Parts<'a> {
 }
 
 impl Local {
+    /// An answer made of what is kept.
+    pub(super) fn given(
+        lease: Option<Lease>,
+        (status, reason): (u16, &'static str),
+        keep: bool,
+        bytes: usize,
+        left: Body,
+        rest: Option<Box<Rest>>,
+    ) -> Self {
+        Self {
+            lease,
+            status,
+            reason,
+            keep,
+            bytes,
+            left,
+            rest,
+        }
+    }
+
     /// Skips a body that nobody reads. If it is not all at hand, the connection ends anyway.
     pub(super) fn skip_body_at_hand(&self, input: &mut Buffer) {
         if let Body::Length(length) = self.left {
@@ -156,6 +179,7 @@ pub(super) fn answer_to(
         keep,
         bytes,
         left: request.head.body,
+        rest: None,
     }
 }
 
@@ -205,6 +229,15 @@ pub(super) async fn answer(
         return After::Abort;
     }
     entry.sent(bytes);
+    if let Some(rest) = local.rest.take() {
+        match Box::pin(send_rest(connection, core, *rest)).await {
+            Ok(bytes) => entry.sent(bytes),
+            Err(_) => {
+                core.counters.client_aborts.add(1);
+                return After::Abort;
+            }
+        }
+    }
     entry.passed(local.bytes as u64);
     if local.keep {
         After::KeepOpen
@@ -292,6 +325,7 @@ pub(super) async fn refuse(connection: &mut Connection, core: &Core, refusal: Re
         keep: false,
         bytes: 0,
         left: Body::None,
+        rest: None,
     };
     let after = answer(connection, core, &mut local, &mut entry).await;
     record::record(connection, &entry);
@@ -311,6 +345,9 @@ pub(super) async fn fault(
     let Some(status) = fault.status() else {
         return After::Abort;
     };
+    if let Some(mut local) = cache::instead(core, plan) {
+        return answer(connection, core, &mut local, entry).await;
+    }
     let keep = status >= 500 && plan.persistent && plan.is_wholly_sent() && !core.is_draining();
     let mut error = Error {
         status,
@@ -336,6 +373,7 @@ pub(super) async fn fault(
         keep,
         bytes: 0,
         left: Body::None,
+        rest: None,
     };
     answer(connection, core, &mut local, entry).await
 }
@@ -385,6 +423,7 @@ pub(super) async fn stop(
         keep,
         bytes: 0,
         left: Body::None,
+        rest: None,
     };
     answer(connection, core, &mut local, entry).await
 }

@@ -13,6 +13,7 @@ mod beside;
 mod body;
 mod breaker;
 mod budget;
+mod cache;
 mod client;
 mod connect;
 mod core;

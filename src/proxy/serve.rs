@@ -10,6 +10,7 @@ use super::affinity::Affinity;
 use super::aggregate::{self, Aggregation};
 use super::answer::{self, After};
 use super::beside;
+use super::cache;
 use super::client;
 use super::core::Core;
 use super::fault::Refusal;
@@ -78,10 +79,13 @@ pub(super) async fn exchange(connection: &mut Connection, core: &Core) -> After 
     let mut entry = Entry::begin(core);
     let after = match &mut step {
         Some(Step::Forward(plan)) => {
-            let stopped = match plan.has_extras() {
-                true => Box::pin(beside::before(connection, core, plan, &mut entry)).await,
-                false => None,
-            };
+            let mut stopped = None;
+            if plan.waits() {
+                stopped = Box::pin(cache::before(connection, core, plan, &mut entry)).await;
+            }
+            if stopped.is_none() && plan.has_extras() {
+                stopped = Box::pin(beside::before(connection, core, plan, &mut entry)).await;
+            }
             match stopped {
                 Some(after) => after,
                 None => forward::forward(connection, core, plan, &mut entry).await,
@@ -313,6 +317,7 @@ impl Routed<'_, '_, '_> {
         }
         if let Some(passed) = passed {
             plan.shape = passed.shape.take();
+            plan.fill.set(passed.fill.take());
             if let Some(shape) = &mut plan.shape {
                 let policies = passed.policies;
                 let extras = beside::prepare(core, snapshot, connection, request, policies)?;

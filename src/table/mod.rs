@@ -12,6 +12,7 @@
 mod action;
 mod aggregate;
 mod auth;
+mod cache;
 mod captures;
 #[cfg(test)]
 mod cases;
@@ -197,6 +198,7 @@ impl Table {
             upstreams: self.upstreams.clone(),
             ..Self::empty()
         };
+        next.directory.regions = self.directory.regions.clone();
         next.upstreams.forget_routes();
         let mut uses = Uses::new();
         let mut names = HashSet::new();
@@ -386,6 +388,17 @@ impl Table {
         self.directory.sources()
     }
 
+    /// Whether a route of it keeps responses, or one of a table before it did.
+    pub fn keeps_responses(&self) -> bool {
+        !self.directory.regions.is_empty()
+    }
+
+    /// Drops all that is kept in a region of the output cache, at once and for every core; says
+    /// whether a route has that region.
+    pub fn drop_region(&self, name: &str) -> bool {
+        self.directory.regions.drop_all(name)
+    }
+
     /// The body of our own answer of this status, where the route has none.
     pub fn page(&self, status: u16) -> Option<&ErrorPage> {
         let mut pages = self.directory.pages.iter();
@@ -410,6 +423,7 @@ impl Table {
             age,
             &|name| self.upstreams.id(name),
             before.as_deref(),
+            &self.directory.regions,
         )?;
         let route = Arc::new(route);
         for upstream in route.upstreams() {

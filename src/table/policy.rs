@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 pub use super::auth::{Auth, ForwardAuth, Group, Known, digest};
+pub use super::cache::{Authorized, Cache};
 pub use super::compress::Compress;
 pub use super::consumer::{Consumer, Shut};
 pub use super::cors::{Cors, is_of_cors};
@@ -18,6 +19,7 @@ pub use super::prove::{Denied, Evidence, Proof};
 pub use super::require::Required;
 pub use super::split::{Part, Split};
 use super::upstream::UpstreamId;
+use crate::cache::Regions;
 use crate::model;
 
 /// What a route does beside passing requests on.
@@ -57,6 +59,8 @@ pub struct Policies {
     pub split: Option<Split>,
     /// After how many milliseconds a second server is asked.
     pub hedge_ms: Option<u64>,
+    /// Which responses are kept.
+    pub cache: Option<Cache>,
     /// Which responses are compressed.
     pub compress: Option<Compress>,
     /// Who gets a copy of the requests.
@@ -117,6 +121,7 @@ impl Policies {
         captures: &[&str],
         before: Option<&Self>,
         upstream: &dyn Fn(&str) -> Option<UpstreamId>,
+        regions: &Regions,
     ) -> Result<Option<Arc<Self>>, CompileError> {
         if !has_any(route) {
             return Ok(None);
@@ -163,6 +168,7 @@ impl Policies {
             response: Edits::of(id, route.response_headers.as_ref(), captures)?,
             split: Split::compile(id, route, upstream)?,
             hedge_ms: route.retry.hedge_after_ms,
+            cache: Cache::of(id, route, regions),
             compress: route.compress.as_ref().map(Compress::of),
             mirror: match &route.mirror {
                 None => None,
@@ -248,6 +254,7 @@ fn has_any(route: &model::Route) -> bool {
         || route.rate_limit.is_some()
         || route.retry.hedge_after_ms.is_some()
         || route.mirror.is_some()
+        || route.cache.is_some()
         || route.compress.is_some()
         || route
             .maintenance

@@ -11,6 +11,7 @@ use super::order::{AGE_MAX, Criteria, Order};
 use super::pattern::{HostPattern, PathPattern};
 use super::policy::Policies;
 use super::upstream::UpstreamId;
+use crate::cache::Regions;
 use crate::model;
 
 /// One route, compiled.
@@ -60,6 +61,7 @@ impl Route {
         age: u64,
         upstream: &dyn Fn(&str) -> Option<UpstreamId>,
         before: Option<&Self>,
+        regions: &Regions,
     ) -> Result<Self, CompileError> {
         if age > AGE_MAX {
             return Err(CompileError::Age { route: id });
@@ -93,7 +95,8 @@ impl Route {
         path.weigh(&mut criteria);
         let order = Order::new(&criteria);
         let before = before.and_then(|before| before.policies.as_deref());
-        let policies = Policies::compile(&id, declared, &path.capture_names(), before, upstream)?;
+        let captures = path.capture_names();
+        let policies = Policies::compile(&id, declared, &captures, before, upstream, regions)?;
         let uses_captures = action.uses_captures()
             || policies
                 .as_ref()

@@ -120,6 +120,9 @@ impl Policies {
                 "hedging: a second server is asked after {ms} ms without an answer"
             ));
         }
+        if let Some(cache) = &self.cache {
+            said.push(format!("cache: {}", cache.describe()));
+        }
         if let Some(compress) = &self.compress {
             let taken = compress.choose(evidence.fields);
             let taken = taken.map_or("the client takes none of them", |coding| coding.name());

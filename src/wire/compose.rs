@@ -215,6 +215,17 @@ pub fn response(head: &Response<'_, '_>, plan: &ResponsePlan<'_>, out: &mut Vec<
     out.extend_from_slice(b"\r\n");
 }
 
+/// Whether a field of a response goes on to the client.
+pub fn goes_to_client(head: &Response<'_, '_>, field: &Field<'_>) -> bool {
+    let name = Name::of(field.name);
+    goes_on(field, name, head.fields, head.connection.names_fields)
+}
+
+/// The `Via` line that a response gets.
+pub fn put_via(head: &Response<'_, '_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(via(head.version));
+}
+
 #[inline]
 fn put_line<'b>(field: &Field<'b>, replacing: Option<&dyn Edits>, lines: &mut Lines<'b, '_>) {
     if replacing.is_none_or(|edits| !edits.replace(field, lines.between())) {

@@ -8,6 +8,7 @@
 
 pub mod authority;
 pub mod base64;
+pub mod cache_control;
 pub mod chunk;
 pub mod compose;
 pub mod date;

@@ -186,7 +186,7 @@ fn check_jwt(jwt: &Jwt, place: &str, report: &mut Report) {
         && !is_plain_url(url)
     {
         let what = format!("{} cannot be fetched", quoted(url));
-        let instead = "write one such as http://id.internal:8080/jwks.json";
+        let instead = "write one such as https://id.example.com/jwks.json";
         report.fault(at_key(place, "jwks_url"), what, instead);
     }
     for (index, from) in jwt.from.iter().enumerate() {
@@ -215,7 +215,8 @@ fn token_place(from: &TokenPlace, place: &str, report: &mut Report) {
 
 /// `http://` and a host; the admin core speaks no TLS to servers yet.
 fn is_plain_url(url: &str) -> bool {
-    let Some(rest) = url.strip_prefix("http://") else {
+    let after = |scheme| url.strip_prefix(scheme);
+    let Some(rest) = after("https://").or_else(|| after("http://")) else {
         return false;
     };
     let host = rest.split(['/', '?']).next().unwrap_or_default();

@@ -7,6 +7,7 @@ mod action;
 mod aggregate;
 mod auth;
 mod balance;
+mod cache;
 mod listener;
 mod pattern;
 mod plain;
@@ -132,6 +133,7 @@ fn check_routes(config: &Config, origin: &Origin, report: &mut Report) {
         let place = at_index(&list, *index);
         route::check(route, &config.http, &place, report);
         route::check_upstream(route, &origin.upstream_names, &place, report);
+        cache::check_limits(route, &config.limits, &place, report);
         policy::check_upstreams(route, &origin.upstream_names, &place, report);
         if let Some(id) = &route.id {
             if let Some(other) = ids.get(id.as_str()) {

@@ -65,6 +65,7 @@ fn has_no_policy(route: &Route) -> bool {
         && route.method_rewrite.is_none()
         && route.host_rewrite.is_none()
         && route.response_headers.is_none()
+        && route.cache.is_none()
         && route.compress.is_none()
         && route.mirror.is_none()
         && route.mirror_percent.is_none()

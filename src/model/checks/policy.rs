@@ -83,6 +83,7 @@ pub(super) fn check(route: &Route, captures: Option<&[String]>, place: &str, rep
     }
     method_rewrite(route, place, report);
     limit(route, place, report);
+    super::cache::check(route, place, report);
     split(route, place, report);
     let types = route.error_pages.iter().map(|page| &page.content_type);
     for text in types.chain(route.maintenance.iter().map(|one| &one.content_type)) {

@@ -249,6 +249,7 @@ impl One<'_, '_> {
             content_type: "text/plain; charset=utf-8".to_owned(),
             body: "{message}\n".to_owned(),
         }];
+        route.cache = self.options.cache();
         route.method_rewrite = self.options.method();
         transform::give(route, &self.options, self.place, self.report);
     }

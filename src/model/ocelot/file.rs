@@ -140,6 +140,9 @@ pub(super) struct LoadBalancerOptions {
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct CacheOptions {
     pub(super) ttl_seconds: Option<i64>,
+    pub(super) region: Option<String>,
+    pub(super) header: Option<String>,
+    pub(super) enable_content_hashing: Option<bool>,
     pub(super) route_keys: Vec<String>,
 }
 

@@ -1,10 +1,11 @@
 //! Options: what a route says, then what holds for all routes, then the default, field by field.
 
 use super::file::{
-    FileGlobal, FileRoute, HttpHandlerOptions, LoadBalancerOptions, QosOptions, RateLimitOptions,
-    SecurityOptions, Texts,
+    CacheOptions, FileGlobal, FileRoute, HttpHandlerOptions, LoadBalancerOptions, QosOptions,
+    RateLimitOptions, SecurityOptions, Texts,
 };
 use crate::model::balance::{Hash, HashBy, LoadBalancer};
+use crate::model::cache::Cache;
 use crate::model::defaults::MS_MAX;
 use crate::model::health::CircuitBreaker;
 use crate::model::policy::{RateAlgorithm, RateHeaders, RateKey, RateLimit};
@@ -15,6 +16,10 @@ const TIMEOUT_S: i64 = 90;
 const SESSION_COOKIE: &str = ".AspNetCore.Session";
 /// The field with the client's id when nobody names one.
 const CLIENT_ID: &str = "Oc-Client";
+/// The field that tells kept answers apart when nobody names one.
+const CACHE_CONTROL: &str = "OC-Cache-Control";
+/// The longest that an answer is kept.
+const TTL_S_MAX: u32 = 31_536_000;
 const QUOTA_MESSAGE: &str = "API calls quota exceeded! Maximum admitted {0} per {1}.";
 /// What the circuit breaker of Ocelot takes for what is not said.
 const FAILURE_RATIO: f64 = 0.8;
@@ -188,12 +193,29 @@ impl<'f> Options<'f> {
         }
     }
 
-    /// Whether answers are kept.
-    pub(super) fn caches(&self) -> bool {
+    /// What of the answers is kept; the older name of the options goes first.
+    pub(super) fn cache(&self) -> Option<Cache> {
         let global = &self.global.cache_options;
-        let both = self.both(&self.route.cache_options, global, &global.route_keys);
-        let mut all = std::iter::once(&self.route.file_cache_options).chain(both);
-        all.find_map(|one| one.ttl_seconds).unwrap_or_default() > 0
+        let all = || {
+            let both = self.both(&self.route.cache_options, global, &global.route_keys);
+            std::iter::once(&self.route.file_cache_options).chain(both)
+        };
+        let ttl = all()
+            .find_map(|one| one.ttl_seconds)
+            .filter(|ttl| *ttl > 0)?;
+        let text = |of: fn(&CacheOptions) -> Option<&String>| {
+            let mut given = all().filter_map(of).filter(|text| !text.is_empty());
+            given.next().cloned()
+        };
+        let header = text(|one| one.header.as_ref());
+        let hashes = all().find_map(|one| one.enable_content_hashing);
+        Some(Cache {
+            ttl_s: u32::try_from(ttl).unwrap_or(u32::MAX).min(TTL_S_MAX),
+            region: text(|one| one.region.as_ref()),
+            vary: vec![header.unwrap_or_else(|| CACHE_CONTROL.to_owned())],
+            hash_body: hashes.unwrap_or_default(),
+            ..Cache::default()
+        })
     }
 
     /// The keys of who may prove who asks.

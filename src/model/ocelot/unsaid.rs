@@ -47,7 +47,6 @@ pub(super) fn say(options: &Options<'_>, place: &str, report: &mut Report) {
             "RequestIdKey",
             "the field passes on, but none is made",
         ),
-        (options.caches(), "CacheOptions", "answers are not kept yet"),
     ] {
         if is_set {
             kept(at_key(place, member), why, report);

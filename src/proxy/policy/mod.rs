@@ -1,9 +1,10 @@
 //! Policy: what the policies of a route do with a request between its routing and its way on.
 //!
 //! A route without policies never comes here. The order is fixed: maintenance, address, preflight,
-//! method, proof of who asks, rate. Whatever stops a request is answered from here, with the
-//! route's error page if it has one. What is not stopped goes on with its changes, and what its
-//! response is to get is composed now, while the request is at hand, and kept in a shape.
+//! method, proof of who asks, rate; then what is kept (`proxy::cache`). Whatever stops a request is
+//! answered from here, with the route's error page if it has one. What is not stopped goes on with
+//! its changes, and what its response is to get is composed now, while the request is at hand, and
+//! kept in a shape.
 
 mod shapes;
 
@@ -14,6 +15,7 @@ use std::time::SystemTime;
 pub(super) use self::shapes::{Handle, Shapes};
 use super::accept::Connection;
 use super::affinity;
+use super::cache::{Ask, Asked, Fill, Parts};
 use super::client;
 use super::core::Core;
 use super::fault::Refusal;
@@ -31,12 +33,17 @@ use crate::wire::{compose, date, hash};
 #[derive(Default)]
 pub(super) struct Drafts {
     /// Field lines for the response.
-    lines: Vec<u8>,
+    pub(super) lines: Vec<u8>,
     /// The lines and the body of an answer of our own.
     answer_lines: Vec<u8>,
     body: Vec<u8>,
     query: Vec<u8>,
     host: Vec<u8>,
+    /// The key under which a response is kept, and how much of it is there for every response.
+    pub(super) key: Vec<u8>,
+    pub(super) bare: usize,
+    /// What the `Vary` of a response adds to it.
+    pub(super) varied: Vec<u8>,
 }
 
 /// A request on a route with policies.
@@ -47,6 +54,8 @@ pub(super) struct Visit<'a, 'b, 's> {
     pub(super) request: &'a Understood<'b, 's>,
     pub(super) found: &'a Found<'a>,
     pub(super) policies: &'a Arc<Policies>,
+    /// Whether it is a part of another, which has no use for a whole answer.
+    pub(super) is_part: bool,
 }
 
 /// A request that may go on, and what changes on its way.
@@ -60,6 +69,8 @@ pub(super) struct Passed<'a> {
     pub(super) upstream: Option<UpstreamId>,
     /// What the response is to get.
     pub(super) shape: Option<Handle>,
+    /// Where the response is kept.
+    pub(super) fill: Option<Box<Fill>>,
 }
 
 /// What stops a request.
@@ -115,7 +126,7 @@ impl<'a> Visit<'a, '_, '_> {
         let peer = self.connection.client.ip();
         let client = client::address(peer, &self.snapshot.settings.trusted, fields);
         match self.judge(client, drafts) {
-            Ok(proof) => Ok(self.let_through(proof, drafts)),
+            Ok(proof) => self.let_through(proof, drafts),
             Err(stop) => Err(self.answer(stop, drafts, out)),
         }
     }
@@ -291,7 +302,8 @@ impl<'a> Visit<'a, '_, '_> {
         }
     }
 
-    fn let_through(&self, proof: Proof<'a>, drafts: &mut Drafts) -> Passed<'a> {
+    /// Notes what changes on the way of a request; or answers it with what is kept.
+    fn let_through(&self, proof: Proof<'a>, drafts: &mut Drafts) -> Result<Passed<'a>, Local> {
         let policies: &'a Policies = self.policies;
         let filling = self.filling();
         let part = policies
@@ -306,21 +318,37 @@ impl<'a> Visit<'a, '_, '_> {
         policies
             .response
             .put_fields(&filled(&filling, &proof), &mut drafts.lines);
+        let rules = policies.compress.as_ref();
+        let coding = rules.and_then(|rules| rules.choose(&self.request.fields));
+        let upstream = part.map(|part| part.upstream);
+        let mut fill = None;
+        if let Some(cache) = policies.cache.as_ref().filter(|_| !self.is_part) {
+            let parts = Parts {
+                cache,
+                proof: &proof,
+                filling: &filled(&filling, &proof),
+                upstream,
+                coding,
+            };
+            match (Ask { visit: self, parts }).ask(drafts) {
+                Asked::Given(local) => return Err(local),
+                Asked::Fill(begun) => fill = Some(begun),
+                Asked::Past => {}
+            }
+        }
         let shaped = policies.changes_response()
             || policies.has_extras()
             || !policies.pages.is_empty()
             || !drafts.lines.is_empty();
-        Passed {
+        Ok(Passed {
             policies,
             filling,
             proof,
-            upstream: part.map(|part| part.upstream),
-            shape: shaped.then(|| {
-                let rules = policies.compress.as_ref();
-                let coding = rules.and_then(|rules| rules.choose(&self.request.fields));
-                Shapes::take(&self.core.shapes, self.policies, &drafts.lines, coding)
-            }),
-        }
+            upstream,
+            shape: shaped
+                .then(|| Shapes::take(&self.core.shapes, self.policies, &drafts.lines, coding)),
+            fill,
+        })
     }
 
     /// Answers a request that is stopped.
