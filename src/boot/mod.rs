@@ -19,8 +19,9 @@ use crate::epoch::lines::Lines;
 use crate::epoch::{Inbox, Mailbox, Publisher, Snapshot, inquiries};
 use crate::model::Config;
 use crate::model::config::LogFormat;
+use crate::model::listener::Spread;
 use crate::net::{self, Driver, DriverChoice, ProbeError, Waking};
-use crate::proxy::{self, CoreParts};
+use crate::proxy::{self, CoreParts, Seats};
 
 /// Why Ringway does not start.
 #[derive(Debug, Error)]
@@ -135,11 +136,11 @@ fn probe(choice: DriverChoice) -> Result<Driver, BootError> {
 }
 
 /// One set of bound sockets for each worker.
-type Bound = (Vec<SocketAddr>, Vec<Vec<TcpListener>>);
+type Bound = (Vec<SocketAddr>, Vec<Vec<(TcpListener, Spread)>>);
 
 fn bind_all(config: &Config, driver: Driver, workers: usize) -> Result<Bound, BootError> {
     let mut addresses = Vec::new();
-    let mut sockets: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     for listener in &config.listeners {
         let mut address = SocketAddr::new(listener.address, listener.port);
         refuse_taken(address)?;
@@ -150,7 +151,7 @@ fn bind_all(config: &Config, driver: Driver, workers: usize) -> Result<Bound, Bo
             address = socket
                 .local_addr()
                 .map_err(system("a socket has no address"))?;
-            of_worker.push(socket);
+            of_worker.push((socket, listener.spread));
         }
         addresses.push(address);
     }
@@ -165,7 +166,8 @@ fn refuse_taken(address: SocketAddr) -> Result<(), BootError> {
     Ok(())
 }
 
-type Mail = (Publisher, Vec<Mailbox>, Vec<Waking>);
+/// The admin core's end, and for each core its mailbox, its seats, and what wakes it for both.
+type Mail = (Publisher, Vec<Mailbox>, Vec<(Seats, Waking)>);
 
 fn mailboxes(
     first: &Arc<Snapshot>,
@@ -176,17 +178,22 @@ fn mailboxes(
         .map(|_| net::bell())
         .collect::<Result<Vec<_>, _>>()
         .map_err(system("a socket pair cannot be made"))?;
-    let (bells, wakings) = bells.into_iter().unzip();
+    let (bells, wakings): (Vec<_>, Vec<_>) = bells.into_iter().unzip();
+    let seats = proxy::seats(&bells);
     let acknowledged = acknowledged.clone();
     let (publisher, mailboxes) =
         Publisher::new(first, bells, Arc::new(move || acknowledged.notify()));
-    Ok((publisher, mailboxes, wakings))
+    Ok((
+        publisher,
+        mailboxes,
+        seats.into_iter().zip(wakings).collect(),
+    ))
 }
 
 fn parts(
-    listeners: Vec<Vec<TcpListener>>,
+    listeners: Vec<Vec<(TcpListener, Spread)>>,
     mailboxes: Vec<(Mailbox, Inbox)>,
-    wakings: Vec<Waking>,
+    wakings: Vec<(Seats, Waking)>,
     counters: &[Arc<Counters>],
     lines: Vec<Lines>,
     driver: Driver,
@@ -199,8 +206,9 @@ fn parts(
         .zip(wakings)
         .zip(counters);
     each.map(
-        |(((listeners, (mailbox, inbox)), waking), counters)| CoreParts {
+        |(((listeners, (mailbox, inbox)), (seats, waking)), counters)| CoreParts {
             listeners,
+            seats,
             mailbox,
             inbox,
             waking,

@@ -34,6 +34,7 @@ mod recode;
 mod record;
 mod rewrite;
 mod route;
+mod seat;
 mod serve;
 mod shape;
 mod tunnel;
@@ -42,3 +43,4 @@ mod understand;
 
 pub use self::core::{CoreParts, run};
 pub use self::explain::{Explanation, explain};
+pub use self::seat::{Seats, seats};
