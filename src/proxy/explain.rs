@@ -226,7 +226,7 @@ fn forwarded(
     Explanation {
         verdicts: Vec::new(),
         outcome: format!("forwarded to upstream {name} by route {}", found.route.id),
-        upstream: upstream.map(servers_of).unwrap_or_default(),
+        upstream: upstream.map_or_else(String::new, |upstream| servers_of(upstream)),
         policies: Vec::new(),
         retries: to.retries.describe(),
         forwarded: Some(String::from_utf8_lossy(&composed).into_owned()),
