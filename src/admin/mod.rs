@@ -18,6 +18,7 @@ mod effect;
 pub mod entity;
 mod epochs;
 mod explain;
+mod fetch;
 mod guard;
 mod history;
 mod keys;

@@ -25,6 +25,9 @@ defaults! {
     total_timeout_ms: u64 = 120_000;
     max_response_bytes: u64 = 33_554_432;
     max_retries: u8 = 1;
+    aggregate_part_bytes: u64 = 1_048_576;
+    aggregate_bytes: u64 = 8_388_608;
+    aggregate_requests: u16 = 32;
     weight: u16 = 1;
     queue_timeout_ms: u64 = 1_000;
     max_fails: u32 = 3;

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod aggregate;
 mod auth;
 mod balance;
 pub mod cache;

@@ -191,7 +191,7 @@ impl Reframe {
     }
 
     /// The sender has closed. Is that the end of the body?
-    fn end(&mut self, buffer: &mut Buffer) -> Result<(), BodyFault> {
+    pub(super) fn end(&mut self, buffer: &mut Buffer) -> Result<(), BodyFault> {
         if !matches!(self.from, Incoming::UntilClose) {
             return Err(BodyFault::Broken);
         }

@@ -148,6 +148,28 @@ impl Plan {
         self.request_bytes = whole.len();
     }
 
+    /// The composed head with `body` behind it; the buffer that it stood in is free.
+    #[cold]
+    pub(super) fn take_request(&mut self, body: &[u8]) -> Option<Vec<u8>> {
+        let request = self.request.take()?;
+        Some([request.filled(), body].concat())
+    }
+
+    /// Whether sending it twice means the same as once.
+    pub(super) fn is_idempotent(&self) -> bool {
+        self.idempotent
+    }
+
+    /// Whether it may be sent again after this fault, if nothing has come back.
+    pub(super) fn repeats_after(&self, fault: Fault) -> bool {
+        match fault {
+            Fault::Unreachable | Fault::ConnectTimeout => self.retries.on_connect,
+            Fault::Closed => self.retries.on_closed && self.idempotent,
+            Fault::Timeout => self.retries.on_timeout && self.safe,
+            _ => false,
+        }
+    }
+
     /// Whether it may be sent to two servers at once.
     pub(super) fn may_be_hedged(&self) -> bool {
         self.safe && self.whole_request().is_some()

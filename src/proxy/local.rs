@@ -1,5 +1,8 @@
 //! Local answers: what Ringway says itself, without a server.
 
+use std::borrow::Cow;
+use std::io;
+
 use super::accept::Connection;
 use super::answer::After;
 use super::cache::{self, Rest, send_rest};
@@ -66,6 +69,16 @@ impl Local {
         if let Body::Length(length) = self.left {
             input.advance(usize::try_from(length).unwrap_or(usize::MAX));
         }
+    }
+
+    /// Leaves the body out, for a client that asked for the head alone.
+    #[cold]
+    pub(super) fn leave_body_out(&mut self) {
+        if let Some(lease) = &mut self.lease {
+            let head = lease.len().saturating_sub(self.bytes);
+            lease.truncate(head);
+        }
+        self.bytes = 0;
     }
 }
 
@@ -211,11 +224,7 @@ pub(super) async fn answer(
         return After::Abort;
     };
     let bytes = lease.len() as u64;
-    connection
-        .deadline
-        .set(core.snapshot().settings.timeouts.write_ms);
-    let (sent, _) = connection.stream.send(lease).await;
-    if sent.is_err() {
+    if send(connection, core, lease).await.is_err() {
         core.counters.client_aborts.add(1);
         return After::Abort;
     }
@@ -235,6 +244,64 @@ pub(super) async fn answer(
     } else {
         After::Close
     }
+}
+
+/// Sends all that is in the lease, with the time of a send for each piece that the client takes.
+async fn send(connection: &Connection, core: &Core, mut lease: Lease) -> io::Result<()> {
+    while !lease.is_empty() {
+        connection
+            .deadline
+            .set(core.snapshot().settings.timeouts.write_ms);
+        let (sent, lent) = connection.stream.send_once(lease).await;
+        lease = lent;
+        match sent? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            count => lease.advance(count),
+        }
+    }
+    Ok(())
+}
+
+/// An answer whose request is gone.
+pub(super) struct Whole<'a> {
+    pub(super) status: u16,
+    /// The word in the access log.
+    pub(super) reason: &'static str,
+    /// Field lines, each with its line ending.
+    pub(super) lines: &'a [u8],
+    pub(super) body: &'a [u8],
+    pub(super) to_head: bool,
+    /// Whether the connection goes on.
+    pub(super) keep: bool,
+    /// Whether the client speaks HTTP/1.1.
+    pub(super) modern: bool,
+}
+
+/// Gives an answer whose request is gone.
+#[cold]
+pub(super) async fn whole(
+    connection: &Connection,
+    core: &Core,
+    whole: &Whole<'_>,
+    entry: &mut Entry<'_>,
+) -> After {
+    let parts = Parts {
+        status: whole.status,
+        lines: whole.lines,
+        body: whole.body,
+        to_head: whole.to_head,
+        keep: whole.keep,
+        modern: whole.modern,
+    };
+    let mut local = Local {
+        lease: compose_whole(core, &parts, &mut Vec::new()),
+        status: whole.status,
+        reason: whole.reason,
+        keep: whole.keep,
+        bytes: if whole.to_head { 0 } else { whole.body.len() },
+        left: Body::None,
+    };
+    answer(connection, core, &mut local, entry).await
 }
 
 /// Refuses what is no valid request, and ends the connection: nothing after it can be trusted.
@@ -315,7 +382,7 @@ pub(super) async fn fault(
 pub(super) struct Stopped {
     pub(super) status: u16,
     pub(super) reason: &'static str,
-    pub(super) sentence: &'static str,
+    pub(super) sentence: Cow<'static, str>,
     /// Further field lines.
     pub(super) lines: Vec<u8>,
 }
@@ -337,9 +404,9 @@ pub(super) async fn stop(
     } = stopped;
     let keep = plan.persistent && plan.is_wholly_sent() && !core.is_draining();
     let of_route = plan.shape.as_ref();
-    let page = of_route.and_then(|shape| shape.page(status, sentence));
+    let page = of_route.and_then(|shape| shape.page(status, &sentence));
     let plain = || (status, TEXT.to_vec(), format!("{sentence}\n").into_bytes());
-    let page = page.or_else(|| last_page(core, status, sentence));
+    let page = page.or_else(|| last_page(core, status, &sentence));
     let (status, line, body) = page.unwrap_or_else(plain);
     let error = Error {
         status,
@@ -363,7 +430,11 @@ pub(super) async fn stop(
 
 /// The page for all routes, with its line: for an answer where the route has none.
 #[cold]
-fn last_page(core: &Core, status: u16, sentence: &str) -> Option<(u16, Vec<u8>, Vec<u8>)> {
+pub(super) fn last_page(
+    core: &Core,
+    status: u16,
+    sentence: &str,
+) -> Option<(u16, Vec<u8>, Vec<u8>)> {
     let snapshot = core.snapshot();
     let page = snapshot.page(status)?;
     let status = page.status.unwrap_or(status);
@@ -437,6 +508,7 @@ pub(super) fn phrase(status: u16) -> &'static str {
         405 => "Method Not Allowed",
         408 => "Request Timeout",
         410 => "Gone",
+        411 => "Length Required",
         413 => "Content Too Large",
         414 => "URI Too Long",
         417 => "Expectation Failed",

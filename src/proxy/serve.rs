@@ -7,6 +7,7 @@ use std::rc::Rc;
 use super::accept::Connection;
 use super::admit::admit;
 use super::affinity::Affinity;
+use super::aggregate::{self, Aggregation};
 use super::answer::{self, After};
 use super::beside;
 use super::cache;
@@ -31,6 +32,8 @@ pub(super) enum Step {
     Forward(Plan),
     /// Answer it from here.
     Answer(Local),
+    /// Make several of it.
+    Aggregate(Box<Aggregation>),
 }
 
 /// Where a core composes text before it has its place; reused for every request.
@@ -89,6 +92,9 @@ pub(super) async fn exchange(connection: &mut Connection, core: &Core) -> After 
             }
         }
         Some(Step::Answer(local)) => local::answer(connection, core, local, &mut entry).await,
+        Some(Step::Aggregate(parts)) => {
+            Box::pin(aggregate::run(connection, core, parts, &mut entry)).await
+        }
         None => After::Close,
     };
     record::record(connection, &entry);
@@ -137,6 +143,7 @@ pub(super) fn decide(
                 snapshot,
                 request: &request,
                 found: &found,
+                is_part: false,
             }
             .take(path, drafts, composed, step)
         });
@@ -158,7 +165,8 @@ fn finish(connection: &mut Connection, length: usize, step: &mut Option<Step>) {
         match step {
             Some(Step::Forward(plan)) => plan.take_body_at_hand(input),
             Some(Step::Answer(local)) => local.skip_body_at_hand(input),
-            None => {}
+            // It takes its body itself.
+            Some(Step::Aggregate(_)) | None => {}
         }
         if input.is_empty() && input.capacity() > super::core::HEAD_BUFFER {
             connection.input = None;
@@ -169,17 +177,19 @@ fn finish(connection: &mut Connection, length: usize, step: &mut Option<Step>) {
 }
 
 /// A request that has found its route.
-struct Routed<'a, 'b, 's> {
-    connection: &'a Connection,
-    core: &'a Core,
-    snapshot: &'a Snapshot,
-    request: &'a Understood<'b, 's>,
-    found: &'a Found<'a>,
+pub(super) struct Routed<'a, 'b, 's> {
+    pub(super) connection: &'a Connection,
+    pub(super) core: &'a Core,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) request: &'a Understood<'b, 's>,
+    pub(super) found: &'a Found<'a>,
+    /// Whether it is a part of an aggregate, and not what the client asks for.
+    pub(super) is_part: bool,
 }
 
 impl Routed<'_, '_, '_> {
     /// Does what the route says, if its policies let the request pass.
-    fn take(
+    pub(super) fn take(
         &self,
         path: &mut Vec<u8>,
         drafts: &mut Drafts,
@@ -196,6 +206,7 @@ impl Routed<'_, '_, '_> {
             request: self.request,
             found: self.found,
             policies,
+            is_part: self.is_part,
         };
         let stopped = match visit.pass(drafts, composed) {
             Ok(mut passed) => match self.act(Some(&mut passed), path, drafts, composed, step) {
@@ -224,6 +235,10 @@ impl Routed<'_, '_, '_> {
         } = *self;
         match &found.route.action {
             Action::Forward(to) => return self.plan(to, passed, path, drafts, composed, step),
+            Action::Aggregate(parts) => {
+                let begun = aggregate::begin(self, parts, passed.as_deref(), drafts)?;
+                *step = Some(Step::Aggregate(begun));
+            }
             Action::Redirect(redirect) => {
                 path.clear();
                 path.extend_from_slice(b"Location: ");
@@ -267,8 +282,18 @@ impl Routed<'_, '_, '_> {
             snapshot,
             request,
             found,
+            ..
         } = *self;
         let settings = &snapshot.settings;
+        let policies = passed.as_ref().map(|passed| passed.policies);
+        let renamed;
+        let request = match policies.and_then(|one| one.method_for(request.head.method)) {
+            None => request,
+            Some(method) => {
+                renamed = request.with_method(method);
+                &renamed
+            }
+        };
         let most = to.max_body_bytes.unwrap_or(settings.limits.max_body_bytes);
         admit(&request.head, most)?;
         let upstream = passed

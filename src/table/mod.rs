@@ -10,6 +10,7 @@
 //! (what makes sharing possible), `upstream`.
 
 mod action;
+mod aggregate;
 mod auth;
 mod cache;
 mod captures;
@@ -33,6 +34,7 @@ mod order;
 mod pattern;
 pub mod policy;
 mod prove;
+mod require;
 mod retry;
 mod rewrite;
 mod route;
@@ -50,15 +52,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use action::{Action, Forward, Redirect, Respond, RouteTimeouts};
+pub use aggregate::{Aggregate, Part};
 pub use captures::{CAPTURES_MAX, Captures};
-pub use condition::{Conditions, Fields, Question, Unmet};
+pub use condition::{Conditions, Fields, NoFields, Question, Unmet};
 pub use error::{CompileError, PatternFault};
 pub use explain::{Outcome, VERDICTS_MAX, Verdict};
 pub use maglev::Maglev;
 pub use order::{AGE_MAX, Criterion, Order, PATH_BYTES_MAX, SEGMENTS_MAX};
 pub use pattern::{HostPattern, PathKind, PathPattern};
 pub use retry::Retries;
-pub use rewrite::{Pieces, PrefixRewrite, Rewrite, Template};
+pub use rewrite::{Pieces, PrefixRewrite, Rewrite, Source, Template};
 pub use route::{Route, default_id};
 pub use spread::{Key, Queue, Spread, Sticky};
 pub use upstream::{Endpoint, PoolLimits, Server, Upstream, UpstreamId};
@@ -313,6 +316,16 @@ impl Table {
             route,
             captures: route.captures(question.path),
         })
+    }
+
+    /// The route with this id for `path`, or one of its further paths; nothing else of it is looked
+    /// at. None if there is no such route, or the path is none of its.
+    pub fn find_by_id(&self, id: &str, path: &[u8]) -> Option<Found<'_>> {
+        let further = (1..).map_while(|number| self.route(&model::Route::further_id(id, number)));
+        let mut all = self.route(id).into_iter().chain(further);
+        let route = all.find(|route| route.path.matches(path))?;
+        let captures = route.captures(path);
+        Some(Found { route, captures })
     }
 
     /// What became of each route that matches host or path of `question`: first the winner, then

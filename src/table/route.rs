@@ -156,7 +156,7 @@ impl Route {
 
     /// What the action needs to know of `path`, which matches.
     #[inline]
-    pub(super) fn captures(&self, path: &[u8]) -> Captures {
+    pub fn captures(&self, path: &[u8]) -> Captures {
         if self.uses_captures {
             self.path.captures(path)
         } else {
@@ -193,7 +193,7 @@ impl Route {
     pub fn upstream(&self) -> Option<UpstreamId> {
         match &self.action {
             Action::Forward(forward) => Some(forward.upstream),
-            Action::Redirect(_) | Action::Respond(_) => None,
+            Action::Aggregate(_) | Action::Redirect(_) | Action::Respond(_) => None,
         }
     }
 }

@@ -98,13 +98,14 @@ pub fn request(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<u8>
         put(out, &[b"?", query]);
     }
     put(out, &[b" HTTP/1.1\r\nHost: ", plan.host, b"\r\n"]);
+    let replacing = plan.edits.filter(|edits| edits.replaces());
     let mut lines = Lines::of(head.bytes, out);
     for field in head.fields {
         let name = Name::of(field.name);
         if goes_on(field, name, head.fields, head.connection.names_fields)
             && !(is_rewritten(name) || plan.leaves_out(field, name))
         {
-            lines.put(field);
+            put_line(field, replacing, &mut lines);
         } else if name == Name::MaxForwards {
             put_max_forwards(head.method, field, lines.between());
         }
@@ -151,6 +152,14 @@ pub trait Edits {
     fn drops(&self, name: &str) -> bool;
     /// Writes further field lines.
     fn put(&self, out: &mut Vec<u8>);
+    /// Whether values of fields change.
+    fn replaces(&self) -> bool {
+        false
+    }
+    /// Writes the line of a field whose value changes; `false` if it stays as it is.
+    fn replace(&self, _field: &Field<'_>, _out: &mut Vec<u8>) -> bool {
+        false
+    }
 }
 
 /// What a response says about the connection that it comes on.
@@ -169,13 +178,14 @@ pub fn response(head: &Response<'_, '_>, plan: &ResponsePlan<'_>, out: &mut Vec<
     out.extend_from_slice(b"HTTP/1.1 ");
     put_status(out, head.status);
     put(out, &[b" ", head.reason.as_bytes(), b"\r\n"]);
+    let replacing = plan.edits.filter(|edits| edits.replaces());
     let mut lines = Lines::of(head.bytes, out);
     for field in head.fields {
         let name = Name::of(field.name);
         if goes_on(field, name, head.fields, head.connection.names_fields)
             && !plan.edits.is_some_and(|edits| edits.drops(field.name))
         {
-            lines.put(field);
+            put_line(field, replacing, &mut lines);
         }
     }
     lines.end();
@@ -214,6 +224,13 @@ pub fn goes_to_client(head: &Response<'_, '_>, field: &Field<'_>) -> bool {
 /// The `Via` line that a response gets.
 pub fn put_via(head: &Response<'_, '_>, out: &mut Vec<u8>) {
     out.extend_from_slice(via(head.version));
+}
+
+#[inline]
+fn put_line<'b>(field: &Field<'b>, replacing: Option<&dyn Edits>, lines: &mut Lines<'b, '_>) {
+    if replacing.is_none_or(|edits| !edits.replace(field, lines.between())) {
+        lines.put(field);
+    }
 }
 
 /// A response without body still says how long it would be: for HEAD and 304, what the origin said;

@@ -15,6 +15,7 @@ pub mod date;
 pub mod field;
 pub mod hash;
 pub mod head;
+pub mod json;
 pub mod ndjson;
 pub mod pairs;
 pub mod path;

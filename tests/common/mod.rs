@@ -17,6 +17,7 @@ mod origin;
 mod process;
 mod refusal;
 mod ringway;
+pub mod tls;
 pub mod tokens;
 
 use std::time::Duration;

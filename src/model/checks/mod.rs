@@ -4,6 +4,7 @@
 //! first fault, and none reads anything but the declaration, except [`surroundings`].
 
 mod action;
+mod aggregate;
 mod auth;
 mod balance;
 mod cache;
@@ -159,6 +160,8 @@ fn check_routes(config: &Config, origin: &Origin, report: &mut Report) {
             }
         }
     }
+    let at = |index: usize| at_index(&list, origin.routes.get(index).copied().unwrap_or(index));
+    aggregate::check_routes(&config.routes, &at, report);
 }
 
 #[cfg(test)]

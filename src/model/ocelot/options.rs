@@ -66,6 +66,15 @@ impl<'f> Options<'f> {
         scheme.map_or_else(|| "http".to_owned(), |scheme| scheme.to_ascii_lowercase())
     }
 
+    /// The method that servers get instead of the client's.
+    pub(super) fn method(&self) -> Option<String> {
+        let method = self.route.downstream_http_method.as_ref()?;
+        let method = method.trim().to_ascii_uppercase();
+        let is_fit = !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase());
+        let is_served = !matches!(method.as_str(), "CONNECT" | "HEAD" | "TRACE");
+        (is_fit && is_served).then_some(method)
+    }
+
     /// How long a server may take until its response begins.
     pub(super) fn timeout_ms(&self) -> u64 {
         let quality = self
@@ -229,6 +238,15 @@ impl<'f> Options<'f> {
             (!keys.is_empty()).then_some(keys)
         });
         keys.unwrap_or_default()
+    }
+
+    /// The scopes of which a token must have one; none if they are not looked at.
+    pub(super) fn scopes(&self) -> &'f [String] {
+        let global = &self.global.authentication_options;
+        let own = &self.route.authentication_options;
+        let both = self.both(own, global, &global.route_keys);
+        let mut scopes = both.map(|one| one.allowed_scopes.as_slice());
+        scopes.find(|scopes| !scopes.is_empty()).unwrap_or_default()
     }
 
     /// The header transforms: those of the route, and the global ones of other names.

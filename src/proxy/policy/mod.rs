@@ -23,9 +23,10 @@ use super::local::{self, Local};
 use super::understand::Understood;
 use crate::epoch::Snapshot;
 use crate::model::policy::{RateHeaders, RateKey};
-use crate::table::policy::{Denied, Evidence, Filling, Limit, Policies, Proof, Taken};
+use crate::table::policy::{Claims, Denied, Evidence, Filling, Limit, Policies, Proof, Taken};
 use crate::table::{Found, Respond, UpstreamId};
 use crate::wire::compose::{put_decimal, put_field};
+use crate::wire::field::Field;
 use crate::wire::{compose, date, hash};
 
 /// Where texts are composed that are parts of others; reused for every request.
@@ -53,6 +54,8 @@ pub(super) struct Visit<'a, 'b, 's> {
     pub(super) request: &'a Understood<'b, 's>,
     pub(super) found: &'a Found<'a>,
     pub(super) policies: &'a Arc<Policies>,
+    /// Whether it is a part of another, which has no use for a whole answer.
+    pub(super) is_part: bool,
 }
 
 /// A request that may go on, and what changes on its way.
@@ -96,6 +99,11 @@ const METHOD: Refusal = Refusal {
     status: 405,
     reason: "method_not_allowed",
     sentence: "this method is not served here",
+};
+const LACKS_CLAIM: Refusal = Refusal {
+    status: 403,
+    reason: "claim",
+    sentence: "the token does not say what is asked for here",
 };
 const NO_CLIENT: Refusal = Refusal {
     status: 503,
@@ -144,7 +152,7 @@ impl<'a> Visit<'a, '_, '_> {
             drafts.answer_lines.extend_from_slice(&policies.allow_line);
             return Err(Stop::Told(METHOD));
         }
-        let proof = match &policies.auth {
+        let proof = match policies.auth_for(head.method) {
             None => Proof::default(),
             Some(auth) => {
                 let evidence = Evidence {
@@ -154,13 +162,28 @@ impl<'a> Visit<'a, '_, '_> {
                     counts: true,
                 };
                 let proof = auth.who(&evidence, &self.snapshot.table);
-                proof.map_err(|denied| self.deny(denied, drafts))?
+                let proof = proof.map_err(|denied| self.deny(denied, drafts))?;
+                self.look_at_claims(&proof)?;
+                proof
             }
         };
         if let Some(limit) = &policies.limit {
             self.count(limit, client, &proof.consumer, drafts)?;
         }
         Ok(proof)
+    }
+
+    /// Whether the claims are what the route asks for.
+    fn look_at_claims(&self, proof: &Proof<'a>) -> Result<(), Stop> {
+        if self.policies.require.is_empty() {
+            return Ok(());
+        }
+        let filling = self.filling();
+        let with = filled(&filling, proof);
+        match self.policies.require.iter().all(|one| one.holds(&with)) {
+            true => Ok(()),
+            false => Err(Stop::Refused(LACKS_CLAIM)),
+        }
     }
 
     /// What stops a request that does not prove what it should.
@@ -263,20 +286,26 @@ impl<'a> Visit<'a, '_, '_> {
         }
     }
 
-    /// Notes what changes on the way of a request; or answers it with what is kept.
-    fn let_through(&self, proof: Proof<'a>, drafts: &mut Drafts) -> Result<Passed<'a>, Local> {
-        let policies: &'a Policies = self.policies;
-        let filling = Filling {
+    /// What the request puts in texts; all but who asks.
+    fn filling(&self) -> Filling<'a> {
+        Filling {
             client_ip: self.connection.forwarding.address(),
             consumer: b"",
             claims: None,
+            fields: &self.request.fields,
             host: self.request.host,
             method: self.request.head.method.as_bytes(),
             path: self.request.path,
             query: self.request.query.unwrap_or_default(),
-            route: policies.route.as_bytes(),
+            route: self.policies.route.as_bytes(),
             captures: &self.found.captures,
-        };
+        }
+    }
+
+    /// Notes what changes on the way of a request; or answers it with what is kept.
+    fn let_through(&self, proof: Proof<'a>, drafts: &mut Drafts) -> Result<Passed<'a>, Local> {
+        let policies: &'a Policies = self.policies;
+        let filling = self.filling();
         let part = policies
             .split
             .as_ref()
@@ -293,7 +322,7 @@ impl<'a> Visit<'a, '_, '_> {
         let coding = rules.and_then(|rules| rules.choose(&self.request.fields));
         let upstream = part.map(|part| part.upstream);
         let mut fill = None;
-        if let Some(cache) = &policies.cache {
+        if let Some(cache) = policies.cache.as_ref().filter(|_| !self.is_part) {
             let parts = Parts {
                 cache,
                 proof: &proof,
@@ -409,6 +438,11 @@ fn filled<'f>(filling: &Filling<'f>, proof: &'f Proof<'_>) -> Filling<'f> {
 }
 
 impl Passed<'_> {
+    /// What the token says that was the proof, if one was.
+    pub(super) fn claims(&self) -> Option<&Claims> {
+        self.proof.claims.as_deref()
+    }
+
     /// What the request puts in texts.
     fn filling(&self) -> Filling<'_> {
         filled(&self.filling, &self.proof)
@@ -469,6 +503,15 @@ pub(super) struct RequestEdits<'a>(pub(super) &'a Passed<'a>);
 impl compose::Edits for RequestEdits<'_> {
     fn drops(&self, name: &str) -> bool {
         self.0.policies.request.drops_field(name)
+    }
+
+    fn replaces(&self) -> bool {
+        self.0.policies.request.replaces()
+    }
+
+    fn replace(&self, field: &Field<'_>, out: &mut Vec<u8>) -> bool {
+        let request = &self.0.policies.request;
+        request.put_replaced(field.name, field.value, "", out)
     }
 
     fn put(&self, out: &mut Vec<u8>) {

@@ -7,7 +7,6 @@
 
 mod authority;
 mod document;
-mod fetch;
 mod form;
 mod signer;
 mod token;
@@ -22,7 +21,6 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use self::authority::Authority;
-pub use self::fetch::TlsError;
 use self::signer::Signer;
 pub use self::signer::SignerError;
 use self::traffic::Traffic;
@@ -59,9 +57,6 @@ pub enum OcelotError {
     /// The secret cannot be had.
     #[error("admin.ocelot.secret: {0}")]
     Secret(#[from] SecretError),
-    /// The identity server cannot be asked.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
     /// There is nothing to sign tokens with.
     #[error(transparent)]
     Signer(#[from] SignerError),
@@ -87,7 +82,7 @@ impl Administration {
             path: declared.path.clone(),
             base_url: declared.base_url.clone(),
             internal,
-            authority: Authority::of(declared)?,
+            authority: Authority::of(declared),
             traffic: declared.on_traffic.then(Traffic::new),
         })))
     }
