@@ -246,6 +246,7 @@ mod tests {
         assert_eq!(counts(&cores), [0, 0]);
         let seats: Vec<_> = (0..6).map_while(|_| cores[0].take_here(3)).collect();
         assert_eq!((seats.len(), counts(&cores)), (3, vec![3, 0]));
+        drop(seats);
     }
 
     #[test]

@@ -169,9 +169,8 @@ fn object(parts: &[Part], bodies: &[Vec<Vec<u8>>]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes + 64 * parts.len());
     out.push(b'{');
     for (part, made) in parts.iter().zip(bodies) {
-        let (first, others) = match made.split_first() {
-            None => continue,
-            Some(split) => split,
+        let Some((first, others)) = made.split_first() else {
+            continue;
         };
         if out.len() > 1 {
             out.push(b',');

@@ -163,7 +163,7 @@ fn head_of(
     let goes = |field: &&Field<'_>| {
         let is_out = |out: &&str| out.eq_ignore_ascii_case(field.name);
         let dropped = edits.as_ref().is_some_and(|edits| edits.drops(field.name));
-        !dropped && !LEFT_OUT.iter().any(|out| is_out(out))
+        !dropped && !LEFT_OUT.iter().any(is_out)
     };
     for field in head.fields.iter().filter(goes) {
         put_field(&mut out, field.name.as_bytes(), field.value);

@@ -123,9 +123,9 @@ impl Failed {
     /// What the client is told about the part `key`.
     pub(super) fn told(self, key: &str) -> Stopped {
         match self {
-            Failed::Stopped(stopped) => stopped,
-            Failed::Unfit(what) => bad_part(format!("the part {key} {what}")),
-            Failed::Fault(fault) => of_fault(fault, key),
+            Self::Stopped(stopped) => stopped,
+            Self::Unfit(what) => bad_part(format!("the part {key} {what}")),
+            Self::Fault(fault) => of_fault(fault, key),
         }
     }
 }
