@@ -205,10 +205,10 @@ fn forwarded(
     });
     Explanation {
         verdicts: Vec::new(),
-        outcome: format!("forwarded to upstream {name} by route {}", found.route.id),
+        outcome: format!("forwarded to upstream {name} by route {}", found.route.id()),
         upstream: servers,
         policies: Vec::new(),
-        retries: to.retries.describe(),
+        retries: to.terms.retries.describe(),
         forwarded: Some(String::from_utf8_lossy(&composed).into_owned()),
     }
 }

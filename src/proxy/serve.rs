@@ -265,7 +265,10 @@ impl Routed<'_, '_, '_> {
             found,
         } = *self;
         let settings = &snapshot.settings;
-        let most = to.max_body_bytes.unwrap_or(settings.limits.max_body_bytes);
+        let most = to
+            .terms
+            .max_body_bytes
+            .unwrap_or(settings.limits.max_body_bytes);
         admit(&request.head, most)?;
         let upstream = passed
             .as_ref()

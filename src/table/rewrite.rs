@@ -6,6 +6,7 @@
 use super::captures::Captures;
 use super::edit::PARAMETER;
 use super::error::{CompileError, PatternFault};
+use super::pattern::PathPattern;
 use crate::model;
 use crate::wire::pairs;
 
@@ -16,8 +17,11 @@ pub enum Rewrite {
     Keep,
     /// A start of the path is replaced.
     Prefix(Box<PrefixRewrite>),
+    /// So many bytes are taken off the start of the path. They are what the route asks for, so
+    /// every path that it matches has them.
+    Strip(u32),
     /// The path is made anew of text and captures.
-    Template(Template),
+    Template(Box<Template>),
 }
 
 /// A start of the path, and what takes its place.
@@ -82,6 +86,9 @@ impl Rewrite {
         match self {
             Self::Keep => into.extend_from_slice(path),
             Self::Prefix(prefix) => prefix.apply(path, into),
+            Self::Strip(count) => {
+                into.extend_from_slice(path.get(*count as usize..).unwrap_or_default());
+            }
             Self::Template(template) => {
                 template.pieces.fill(
                     &Filling {
@@ -107,7 +114,7 @@ impl Rewrite {
     pub(super) fn compile(
         id: &str,
         route: &model::Route,
-        captures: &[&str],
+        path: PathPattern<'_>,
     ) -> Result<Self, CompileError> {
         let no_control = |text: &str| {
             let control = text.bytes().any(|byte| byte.is_ascii_control());
@@ -121,12 +128,17 @@ impl Rewrite {
         match (&route.rewrite_pattern, &route.rewrite_template) {
             (None, None) => Ok(Self::Keep),
             (_, Some(template)) => {
-                let pieces = Pieces::parse(template, captures, Places::Captures);
+                let pieces = Pieces::parse(template, &path.capture_names(), Places::Captures);
                 let pieces = pieces.map_err(|fault| rewrite_error(id, template, fault))?;
-                Ok(Self::Template(Template {
+                Ok(Self::Template(Box::new(Template {
                     pieces,
                     trims_slash: route.rewrite_trims_slash,
-                }))
+                })))
+            }
+            (Some(pattern), None)
+                if route.rewrite_replacement.is_empty() && path.has_start(pattern) =>
+            {
+                Ok(Self::Strip(pattern.len() as u32))
             }
             (Some(pattern), None) => Ok(Self::Prefix(Box::new(PrefixRewrite {
                 pattern: no_control(pattern)?,
@@ -322,10 +334,10 @@ mod tests {
             ("/", "/x", "/"),
             ("/a", "/x/", "/a"),
         ] {
-            let rewrite = Rewrite::Template(Template {
+            let rewrite = Rewrite::Template(Box::new(Template {
                 pieces: Pieces::parse(text, &[], Places::Captures).unwrap(),
                 trims_slash: true,
-            });
+            }));
             assert_eq!(applied(&rewrite, path), format!("before {expected}"));
         }
     }
@@ -333,10 +345,10 @@ mod tests {
     #[test]
     fn a_value_of_the_query_stays_within_its_segment() {
         let pieces = Pieces::parse("/a/{query.v}/z", &[], Places::Captures).unwrap();
-        let rewrite = Rewrite::Template(Template {
+        let rewrite = Rewrite::Template(Box::new(Template {
             pieces,
             trims_slash: false,
-        });
+        }));
         for (query, expected) in [
             ("v=5", "/a/5/z"),
             ("x=1&v=a.b", "/a/a.b/z"),

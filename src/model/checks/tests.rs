@@ -124,6 +124,11 @@ fn the_admin_listener_is_kept_apart() {
         &["warning: $.admin.address: 0.0.0.0 may be reached from other machines"],
     );
     assert_said(json!({"admin": {"port": 8080}}), &[]);
+    assert_said(
+        json!({"admin": {"exists_status": 404}}),
+        &["$.admin.exists_status: 404 is no answer to the creation of an entity that is there"],
+    );
+    assert_said(json!({"admin": {"exists_status": 409}}), &[]);
 }
 
 #[test]

@@ -80,11 +80,12 @@ pub fn line(line: &[u8]) {
 pub(super) fn short(line: &[u8]) -> Option<(String, Value)> {
     let plain = Plain::read(line)?;
     let upstream = plain.upstream()?;
-    let (route, text) = plain.native(&upstream.name, &mut Buffers::default())?;
-    let mut kept: model::Route = serde_json::from_str(&text).ok()?;
+    let mut buffers = Buffers::default();
+    let (route, text) = plain.native(&upstream.name, &mut buffers)?;
+    let mut kept: model::Route = serde_json::from_str(&text.json()).ok()?;
     kept.extensions.clear();
-    assert_eq!(kept, route, "what is kept is what the table gets");
-    Some((text.to_string(), json!(upstream)))
+    assert_eq!(kept, *route, "what is kept is what the table gets");
+    Some((text.json(), json!(upstream)))
 }
 
 /// What the general way makes of it.
