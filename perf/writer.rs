@@ -68,6 +68,8 @@ struct Seen {
     micros: Vec<f64>,
     refused: u64,
     failed: u64,
+    /// Connections that were closed without an answer.
+    shed: u64,
 }
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -147,6 +149,7 @@ fn run(load: &Load, request: fn(&Load, u32, u64) -> String) -> Outcome<Value> {
         all.micros.extend(seen.micros);
         all.refused += seen.refused;
         all.failed += seen.failed;
+        all.shed += seen.shed;
     }
     all.micros.sort_by(f64::total_cmp);
     let quantile = |share: f64| {
@@ -158,6 +161,7 @@ fn run(load: &Load, request: fn(&Load, u32, u64) -> String) -> Outcome<Value> {
         "ok": all.micros.len(),
         "refused": all.refused,
         "failed": all.failed,
+        "shed": all.shed,
         "seconds": began.elapsed().as_secs_f64(),
         "p50": quantile(0.5),
         "p90": quantile(0.9),
@@ -186,14 +190,22 @@ fn connection_of(
             break;
         }
         thread::sleep(due.saturating_duration_since(Instant::now()));
-        stream.write_all(request(load, connection, count).as_bytes())?;
-        match answer(&mut stream, &mut buffer)? {
-            200 => {
+        let sent = stream.write_all(request(load, connection, count).as_bytes());
+        match sent
+            .map_err(Into::into)
+            .and_then(|()| answer(&mut stream, &mut buffer))
+        {
+            Ok(200) => {
                 let micros = Instant::now().saturating_duration_since(due).as_secs_f64() * 1e6;
                 seen.micros.push(micros);
             }
-            401 | 429 => seen.refused += 1,
-            _ => seen.failed += 1,
+            Ok(401 | 429) => seen.refused += 1,
+            Ok(_) => seen.failed += 1,
+            // A flood is shed: its connections are closed, and it comes again.
+            Err(_) => {
+                seen.shed += 1;
+                stream = TcpStream::connect(load.admin)?;
+            }
         }
     }
     Ok(seen)

@@ -4,6 +4,7 @@
 //!
 //! - [`wire`]: formats, without sockets: heads, framing, chunks, paths, authorities.
 //! - [`model`]: what a person declares, how it is read and what is wrong with it.
+//! - [`cache`]: responses that all cores share, bounded by bytes.
 //! - [`table`]: what a core executes: routes and upstreams, immutable, structurally shared.
 //! - [`epoch`]: the only bridge between the planes: snapshots one way, counters and log lines back.
 //! - [`net`]: the seam over the runtime: streams, listeners, lent buffers, a coarse clock.
@@ -16,6 +17,7 @@
 
 pub mod admin;
 pub mod boot;
+pub mod cache;
 pub mod cli;
 pub mod epoch;
 pub mod model;

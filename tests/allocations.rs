@@ -100,6 +100,8 @@ const POLICIES: &str = ", ip: {allow: [127.0.0.0/8]}, allow_methods: [GET], \
     request_query: {add: [{name: b, value: '{method}'}]}, host_rewrite: inside, \
     response_headers: {remove: [server], add: [{name: x-b, value: '{query}'}]}, \
     traffic_split: [{upstream: o}], split_sticky: {cookie: part}, error_pages: [{body: x}]";
+/// After the first request all others are answered with what is kept.
+const CACHE: &str = ", cache: {ttl_s: 600, vary: [accept], hash_body: true}";
 /// An upstream that judges, counts and compares.
 const UPSTREAM: &str = ", load_balancer: peak_ewma, sticky: {cookie: server}, outlier: {}, \
     circuit_breaker: {}, queue: {max_requests: 5}, slow_start_ms: 1000";
@@ -133,7 +135,13 @@ fn a_warm_request_allocates_nothing() {
         OURS.set(true);
         origin(&listener);
     });
-    for (upstream, route) in [("", ""), (UPSTREAM, POLICIES)] {
+    let all = format!("{POLICIES}{CACHE}");
+    for (upstream, route) in [
+        ("", ""),
+        (UPSTREAM, POLICIES),
+        ("", CACHE),
+        (UPSTREAM, &all),
+    ] {
         for choice in [DriverChoice::IoUring, DriverChoice::Epoll] {
             let mut client = TcpStream::connect(proxy(choice, address, upstream, route)).unwrap();
             let mut buffer = vec![0; 8192];

@@ -243,6 +243,27 @@ fn responses_are_compressed_as_the_client_likes() {
 }
 
 #[test]
+fn what_is_still_so_is_named_as_it_was_sent() {
+    let unchanged = "HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\n\r\n";
+    let origin = ScriptedOrigin::answering(unchanged);
+    let ringway = start(Driver::IoUring, &origin, &origin, COMPRESS);
+    let mut client = RawClient::connect(ringway.address());
+    for (accepted, tag) in [("gzip", "W/\"v1\""), ("identity", "\"v1\"")] {
+        let lines = format!("If-None-Match: {tag}\r\nAccept-Encoding: {accepted}");
+        let response = client.exchange(get(&lines));
+        assert_eq!(
+            (response.status(), response.field("etag")),
+            (304, Some(tag))
+        );
+        assert_eq!(response.all("vary"), ["Accept-Encoding"]);
+        assert_eq!(response.field("content-encoding"), None);
+    }
+    drop(client);
+    ringway.finish();
+    origin.finish();
+}
+
+#[test]
 fn what_is_not_to_be_compressed_stays() {
     let gzip = get("Accept-Encoding: gzip");
     let answers = [

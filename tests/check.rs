@@ -55,7 +55,7 @@ impl Drop for Scratch {
 fn a_right_file_is_one_line_on_stdout() {
     for (file, line) in [
         ("config/minimal.yaml", "1 listener, 1 upstream, 1 route\n"),
-        ("config/full.yaml", "2 listeners, 1 upstream, 8 routes\n"),
+        ("config/full.yaml", "2 listeners, 1 upstream, 9 routes\n"),
     ] {
         let output = ringway(&["check", file]);
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));

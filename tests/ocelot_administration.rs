@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader};
+
 use common::admin::body;
 use common::ocelot::{FILE, OcelotClient, folded, route, settings, start, start_in};
 use common::{Ringway, ScriptedOrigin, exchange, new_directory, ok, wait_until};
@@ -138,6 +140,52 @@ fn the_very_next_request_takes_the_new_route() {
     }
     assert_eq!(get(&ringway, "/test"), 404, "what was left out is gone");
     drop(client);
+    ringway.finish();
+}
+
+#[test]
+fn it_works_under_a_base_url_of_its_own() {
+    let origin = origin();
+    let mut own = settings();
+    own["admin"]["ocelot"]["base_url"] = json!("http://gateway.test:8000");
+    let mut document = document(origin.address());
+    document["GlobalConfiguration"]["BaseUrl"] = json!("http://gateway.test:8000");
+    document["Ringway"] = own;
+    let ringway = start(&document);
+    let mut client = OcelotClient::with_token(ringway.admin_address());
+    assert_eq!(client.get().status(), 200);
+    let discovery = client.send("GET", "/.well-known/openid-configuration", &[], "");
+    let base = "http://gateway.test:8000/administration";
+    assert_eq!(
+        body(&discovery)["token_endpoint"],
+        format!("{base}/connect/token")
+    );
+    drop(client);
+    ringway.finish();
+}
+
+#[test]
+fn whoever_watches_is_told_of_a_post() {
+    let origin = origin();
+    let ringway = start(&document(origin.address()));
+    let mut client = OcelotClient::with_token(ringway.admin_address());
+    let watch = ringway.admin().open("/watch");
+    let mut lines = BufReader::new(watch.writer());
+    let mut line = String::new();
+    while line != "\r\n" {
+        line.clear();
+        lines.read_line(&mut line).unwrap();
+    }
+    let smaller = json!({"Routes": [route("/foo", "/foo", origin.address())]});
+    assert_eq!(client.post(&smaller).status(), 200);
+    while !line.contains("ocelot-test") {
+        line.clear();
+        assert!(
+            lines.read_line(&mut line).unwrap() > 0,
+            "the stream goes on"
+        );
+    }
+    drop((client, lines, watch));
     ringway.finish();
 }
 

@@ -215,6 +215,39 @@ fn document(routes: &[Given]) -> Value {
     json!({"Routes": each.collect::<Vec<_>>()})
 }
 
+/// The same, with the last of them as aggregates from `start` on: what was the downstream template
+/// is that of a route which the aggregate asks.
+fn document_with_aggregates(routes: &[Given], start: usize) -> Value {
+    let mut document = document(routes);
+    let all = document["Routes"].as_array_mut().expect("a list");
+    let mut aggregates = all.split_off(start.min(all.len()));
+    let servers = json!([{"Host": "s", "Port": 1_000}]);
+    for (index, aggregate) in aggregates.iter_mut().enumerate() {
+        let template = format!("/part{index}{}", routes[start + index].downstream);
+        let key = format!("part{index}");
+        all.push(json!({
+            "UpstreamPathTemplate": template, "DownstreamPathTemplate": template, "Key": key,
+            "UpstreamHost": "part.test", "DownstreamHostAndPorts": servers,
+        }));
+        aggregate["RouteKeys"] = json!([key, "other"]);
+    }
+    all.push(json!({
+        "UpstreamPathTemplate": "/other", "DownstreamPathTemplate": "/", "Key": "other",
+        "UpstreamHost": "part.test", "DownstreamHostAndPorts": servers,
+    }));
+    document["Aggregates"] = Value::Array(aggregates);
+    document
+}
+
+/// The path for which the first part of an aggregate is asked, without a slash at its end.
+fn part_path(outcome: &str) -> Option<(usize, String)> {
+    let (_, rest) = outcome.split_once("one object of \"part")?;
+    let (index, rest) = rest.split_once('"')?;
+    let (path, _) = rest.split_once(" as ")?.1.split_once(',')?;
+    let path = one_slash(path.split('?').next()?);
+    Some((index.parse().ok()?, path.trim_end_matches('/').to_owned()))
+}
+
 /// Two routes that Ocelot would refuse together: the younger goes.
 fn without_twins(routes: Vec<Given>) -> Vec<Given> {
     let mut kept: Vec<Given> = Vec::new();
@@ -259,6 +292,44 @@ proptest! {
                 found,
                 reference(&routes, &asked),
                 "{} {}\n{:#?}\n{:?}", asked.method, url, routes, explained.verdicts
+            );
+        }
+    }
+    #[test]
+    fn aggregates_are_found_as_routes_are_and_hand_placeholders_on(
+        routes in prop::collection::vec(given(), 1..6),
+        start in 0..5_usize,
+        requests in prop::collection::vec(asked(), 1..12),
+    ) {
+        let routes = without_twins(routes);
+        let start = start.min(routes.len() - 1);
+        // An aggregate may have no twin at all.
+        let (plain, joined) = routes.split_at(start);
+        let mut routes = plain.to_vec();
+        for given in joined {
+            let is_twin = |other: &Given| (&other.upstream, other.host) == (&given.upstream, given.host);
+            if !routes.iter().any(is_twin) {
+                routes.push(given.clone());
+            }
+        }
+        let text = document_with_aggregates(&routes, start).to_string();
+        let loaded = model::read(&text, Format::Json, "ocelot.json");
+        let loaded = loaded.map_err(|faults| TestCaseError::fail(format!("{faults}\n{text}")))?;
+        for asked in requests {
+            let mark = if asked.query.is_empty() { "" } else { "?" };
+            let url = format!("http://{}{}{mark}{}", asked.host, asked.path, asked.query);
+            let explained = explain(&loaded.config, asked.method, &url, &[]).unwrap();
+            let expected = reference(&routes, &asked);
+            let expected = expected.filter(|(index, _)| *index >= start);
+            let expected = expected.map(|(index, path)| {
+                let index = index - start;
+                let path = format!("/part{index}{path}");
+                (index, path.trim_end_matches('/').to_owned())
+            });
+            prop_assert_eq!(
+                part_path(&explained.outcome),
+                expected,
+                "{} {}\n{:#?}\n{:?}", asked.method, url, routes, explained
             );
         }
     }

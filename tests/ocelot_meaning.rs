@@ -155,6 +155,26 @@ fn a_breaker_opens_for_its_route_alone() {
     ringway.finish();
 }
 
+#[test]
+fn an_open_breaker_outlives_a_document_that_does_not_touch_it() {
+    let failing = ScriptedOrigin::answering("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
+    let server = failing.address();
+    let breaker = json!({"QoSOptions": {"MinimumThroughput": 2, "FailureRatio": 0.5,
+        "BreakDuration": 600_000, "SamplingDuration": 600_000}});
+    let guarded = with(route("/guarded", "/", server), breaker);
+    let ringway = start(&json!({"Routes": [guarded]}));
+    let opened = (0..6).any(|_| ask(&ringway, "/guarded", "").status() == 503);
+    assert!(opened);
+    let before = failing.requests().len();
+    let mut client = OcelotClient::with_token(ringway.admin_address());
+    let more = json!({"Routes": [route("/more", "/", server), guarded]});
+    assert_eq!(client.post(&more).status(), 200);
+    assert_eq!(ask(&ringway, "/guarded", "").status(), 503);
+    assert_eq!(failing.requests().len(), before, "nobody was asked");
+    drop(client);
+    ringway.finish();
+}
+
 /// Who answered each of so many requests.
 fn who(ringway: &Ringway, path: &str, fields: &str, count: usize) -> String {
     let mut client = RawClient::connect(ringway.address());
@@ -219,7 +239,7 @@ fn fields_are_set_on_the_way_there_and_back() {
     assert_eq!(answer.field("x-from").unwrap(), format!("http://{server}/"));
     assert_eq!(answer.field("x-gateway"), Some("ours"));
     let request = origin.requests().pop().unwrap();
-    assert_eq!(request.target(), "/x/y?q=1&a=b");
+    assert_eq!(request.target(), "/x/y?a=b&q=1");
     assert_eq!(request.field("x-client"), Some("127.0.0.1"));
     assert_eq!(request.field("x-asked"), Some("front.test"));
     assert_eq!(request.field("host").unwrap(), server.to_string());

@@ -3,9 +3,6 @@
 
 mod common;
 
-use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::rand::SystemRandom;
@@ -15,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD as BASE64};
 use common::admin::body;
 use common::ocelot::{OcelotClient, SECRET, form, settings, start, start_in};
+use common::tls::{TlsServer, certificate};
 use common::{Ringway, ScriptedOrigin, new_directory, ok};
 use serde_json::{Value, json};
 
@@ -154,50 +152,6 @@ fn guessing_the_secret_is_slow() {
     assert!(refused, "200 guesses at once");
     drop(client);
     ringway.finish();
-}
-
-/// A certificate and its key, as PKCS#12 and as PEM.
-fn certificate(directory: &Path, password: &str) -> (String, String) {
-    let path = |name: &str| directory.join(name).to_str().unwrap().to_owned();
-    let (key, cert, pem, pfx) = (
-        path("k.pem"),
-        path("c.pem"),
-        path("both.pem"),
-        path("c.pfx"),
-    );
-    let run = |arguments: &[&str]| {
-        let output = Command::new("openssl")
-            .args(arguments)
-            .output()
-            .expect("openssl");
-        assert!(output.status.success(), "{output:?}");
-    };
-    run(&[
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-keyout",
-        &key,
-        "-out",
-        &cert,
-        "-days",
-        "2",
-        "-subj",
-        "/CN=localhost",
-        "-addext",
-        "subjectAltName=DNS:localhost",
-        "-addext",
-        "basicConstraints=critical,CA:FALSE",
-    ]);
-    let pass = format!("pass:{password}");
-    run(&[
-        "pkcs12", "-export", "-inkey", &key, "-in", &cert, "-out", &pfx, "-passout", &pass,
-    ]);
-    let both = [&cert, &key].map(|file| std::fs::read_to_string(file).unwrap());
-    std::fs::write(&pem, both.concat()).unwrap();
-    (pfx, pem)
 }
 
 #[test]
@@ -358,45 +312,17 @@ fn the_audience_can_be_asked_for() {
     ringway.finish();
 }
 
-/// OpenSSL's own server, with the certificate of `directory` and the files of `content`.
-fn tls_server(directory: &Path, content: &Path) -> (Child, u16) {
-    let path = |name: &str| directory.join(name).to_str().unwrap().to_owned();
-    let mut child = Command::new("openssl")
-        .args(["s_server", "-HTTP", "-accept", "0"])
-        .args(["-cert", &path("c.pem"), "-key", &path("k.pem")])
-        .current_dir(content)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("openssl");
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let accepts = lines.find_map(|line| line.unwrap().strip_prefix("ACCEPT ").map(str::to_owned));
-    let address = accepts.expect("where it listens");
-    let port = address.rsplit(':').next().unwrap().parse().unwrap();
-    std::thread::spawn(move || lines.for_each(drop));
-    (child, port)
-}
-
 #[test]
 fn an_identity_server_is_asked_over_tls() {
     let directory = new_directory();
     certificate(&directory, "x");
     let identity = Identity::start();
-    let content = new_directory();
-    std::fs::create_dir_all(content.join(".well-known")).unwrap();
-    let (mut server, port) = tls_server(&directory, &content);
-    // What the server sends is the file with its head.
-    let write = |name: &str, value: Value| {
-        let head = "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n";
-        std::fs::write(content.join(name), format!("{head}{value}")).unwrap();
-    };
-    let discovery = json!({"issuer": "http://issuer",
-                           "jwks_uri": format!("https://localhost:{port}/keys")});
-    write(".well-known/openid-configuration", discovery);
-    write("keys", identity.keys.lock().unwrap().clone());
+    let server = TlsServer::start(&directory);
+    let discovery = json!({"issuer": "http://issuer", "jwks_uri": server.url("keys")});
+    server.put(".well-known/openid-configuration", &discovery);
+    server.put("keys", &identity.keys.lock().unwrap().clone());
     let mut own = settings();
-    own["admin"]["ocelot"] = json!({"authority": format!("https://localhost:{port}")});
+    own["admin"]["ocelot"] = json!({"authority": server.url("")});
     let document = json!({"Routes": [], "Ringway": own});
     let trusted = directory.join("c.pem");
     let trusted = [("SSL_CERT_FILE", trusted.to_str().unwrap())];
@@ -410,11 +336,8 @@ fn an_identity_server_is_asked_over_tls() {
     );
     ringway.finish();
     stranger.finish();
-    server.kill().unwrap();
-    server.wait().unwrap();
-    for used in [directory, content] {
-        std::fs::remove_dir_all(used).unwrap();
-    }
+    drop(server);
+    std::fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]

@@ -434,6 +434,7 @@ upstreams: [{name: u, load_balancer: least_conn, servers: [{address: 127.0.0.1, 
 routes: [{path_prefix: /, upstream: u, ip: {deny: [192.0.2.0/24]}, allow_methods: [PUT], \
 rate_limit: {key: ip}, cors: {allow_origins: [\"*\"]}, request_headers: {remove: [x-a], \
 set: [{name: x-b, value: \"{path}\"}]}, host_rewrite: inside, traffic_split: [{upstream: u}], \
+cache: {region: r, vary: [x-a]}, \
 auth: {type: api_key, keys: [{name: k, secret_hash: \"sha256::HASH\"}]}, \
 maintenance: {allow: [192.0.2.1/32]}, error_pages: [{body: x}]}]
 "
@@ -461,6 +462,7 @@ maintenance: {allow: [192.0.2.1/32]}, error_pages: [{body: x}]}]
         "policy auth: a key in the field x-api-key, 1 keys; the request does not prove who asks",
         "policy rate_limit: 100 requests per 1000 ms, 200 at once, for each address",
         "policy traffic_split: 100 to u",
+        "policy cache: 60 s in region r, told apart by x-a",
         "policy error_pages: 1",
         "server picked by: the fewest requests in flight, among 127.0.0.1:1, 127.0.0.1:2 (backup)",
         "retries: up to 1 after a connection that cannot be opened, or one that ends too early, \

@@ -448,6 +448,8 @@ fn refuse(folder: &Path) {
     let opened = open(folder).expect("the store opens");
     assert_eq!(commit_of(&opened), 0);
     let mut store = opened.store;
+    let known = store.obstacle().expect("it is known before any change");
+    assert!(known.contains("ringway.json"), "{known}");
     let error = store
         .commit(2, &changes(1), false)
         .expect_err("it may not be written");

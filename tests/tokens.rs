@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::tls::{TlsServer, certificate};
 use common::tokens::*;
 use common::*;
 use jsonwebtoken::Algorithm;
@@ -133,6 +134,40 @@ fn keys_of_a_url_are_fetched_and_followed() {
         origin.finish();
         issuer.finish();
     });
+}
+
+#[test]
+fn keys_are_fetched_over_tls_from_a_server_that_is_vouched_for() {
+    let directory = new_directory();
+    certificate(&directory, "x");
+    let server = TlsServer::start(&directory);
+    server.put("keys", &json!({"keys": [rsa_jwk("one", RSA_1_MODULUS)]}));
+    let origin = ScriptedOrigin::answering(ok("in"));
+    let url = server.url("keys");
+    let auth = format!("{{type: jwt, jwt: {{jwks_url: \"{url}\", algorithms: [RS256]}}}}");
+    let configuration = configuration(&auth, &origin);
+    let trusted = directory.join("c.pem");
+    let environment = [("SSL_CERT_FILE", trusted.to_str().unwrap())];
+    let ringway = Ringway::start_with(&configuration, Driver::IoUring, &environment);
+    let stranger = Ringway::start(&configuration, Driver::IoUring);
+    let status = |ringway: &Ringway| {
+        let token = rs256(RSA_1, "one", &claims());
+        exchange(ringway.address(), bearer(&token)).status()
+    };
+    wait_until("the key opens", || (status(&ringway) == 200).then_some(()));
+    wait_until("nobody vouches for the server", || {
+        let log = stranger.log();
+        let refused = log
+            .iter()
+            .any(|line| line.contains("the keys cannot be had"));
+        refused.then_some(())
+    });
+    assert_eq!(status(&stranger), 401);
+    ringway.finish();
+    stranger.finish();
+    origin.finish();
+    drop(server);
+    std::fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]

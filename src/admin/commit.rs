@@ -547,6 +547,15 @@ pub(super) fn route_changes(route: model::Route, age: u64) -> Vec<Change> {
     .collect()
 }
 
+/// What a route may do with its requests.
+const ACTIONS: [&str; 5] = [
+    "upstream",
+    "traffic_split",
+    "redirect",
+    "respond",
+    "aggregate",
+];
+
 /// What seed 001 asks for first, in its words.
 fn require(kind: Kind, value: &Value) -> Result<(), Refusal> {
     let has = |keys: &[&str]| keys.iter().any(|key| value.get(key).is_some());
@@ -554,9 +563,7 @@ fn require(kind: Kind, value: &Value) -> Result<(), Refusal> {
         Kind::Route if super::state::path_of(value).is_none() => {
             Err(Refusal::Missing("path_prefix"))
         }
-        Kind::Route if !has(&["upstream", "traffic_split", "redirect", "respond"]) => {
-            Err(Refusal::Missing("upstream"))
-        }
+        Kind::Route if !has(&ACTIONS) => Err(Refusal::Missing("upstream")),
         Kind::Upstream if !has(&["name"]) => Err(Refusal::Missing("name")),
         _ => Ok(()),
     }

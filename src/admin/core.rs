@@ -17,6 +17,7 @@ use super::names::Failed;
 use super::publish::InForce;
 use super::reload::Reloaded;
 use super::state::State;
+use crate::cache::Store;
 use crate::epoch::counters::Counters;
 use crate::epoch::{Asker, Publisher};
 use crate::table::Change;
@@ -43,6 +44,8 @@ pub(super) struct Core {
     pub(super) newest: watch::Sender<u64>,
     pub(super) queue: mpsc::Sender<Message>,
     pub(super) audit: Option<Audit>,
+    /// What all cores keep of responses.
+    pub(super) cache: Arc<Store>,
     pub(super) counters: Vec<Arc<Counters>>,
     /// The number of the core that each worker runs on.
     pub(super) cores: Vec<usize>,

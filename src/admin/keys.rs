@@ -6,23 +6,19 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
-use hyper::client::conn::http1;
-use hyper::{Request, Uri};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::deny;
+use super::fetch::{Fetched, Fetcher};
 use crate::table::policy::KeySet;
 use crate::table::{Change, Table};
 
-/// The most bytes of a key set.
+/// The most bytes of a key set in a file.
 const SET_MAX: usize = 1 << 20;
 /// How long a URL may take to answer.
 const FETCH_WITHIN: Duration = Duration::from_secs(10);
@@ -41,6 +37,7 @@ const FOUND_MAX: usize = 64;
 /// The key sets that are followed.
 pub(super) struct Keys {
     followed: HashMap<String, Followed>,
+    fetcher: Rc<Fetcher>,
     found: mpsc::Receiver<Found>,
     finder: mpsc::Sender<Found>,
 }
@@ -61,6 +58,7 @@ impl Keys {
         let (finder, found) = mpsc::channel(FOUND_MAX);
         Self {
             followed: HashMap::new(),
+            fetcher: Rc::default(),
             found,
             finder,
         }
@@ -103,7 +101,13 @@ impl Keys {
 
     fn begin(&self, name: &str) -> Followed {
         let source = Source::of(name);
-        let task = tokio::task::spawn_local(watch(name.to_owned(), source, self.finder.clone()));
+        let watch = watch(
+            name.to_owned(),
+            source,
+            self.fetcher.clone(),
+            self.finder.clone(),
+        );
+        let task = tokio::task::spawn_local(watch);
         Followed {
             keys: None,
             task: task.abort_handle(),
@@ -127,34 +131,40 @@ fn change(source: &str, keys: &Arc<KeySet>) -> Change {
 /// Where a set comes from.
 enum Source {
     File(PathBuf),
-    Url(Uri),
+    Url(String),
 }
 
 impl Source {
     fn of(name: &str) -> Self {
-        match name.parse::<Uri>() {
-            Ok(uri) if uri.scheme_str() == Some("http") => Self::Url(uri),
-            _ => Self::File(name.into()),
+        let is_url = ["http://", "https://"]
+            .iter()
+            .any(|scheme| name.starts_with(scheme));
+        match is_url {
+            true => Self::Url(name.to_owned()),
+            false => Self::File(name.into()),
         }
     }
 
     /// The text of the set, and when to look again.
-    async fn load(&self) -> Result<(Bytes, Duration), String> {
-        match self {
-            Self::File(path) => Ok((read(path).await?, LOOK)),
-            Self::Url(uri) => tokio::time::timeout(FETCH_WITHIN, fetch(uri))
-                .await
-                .unwrap_or_else(|_| Err("no answer in time".to_owned())),
-        }
+    async fn load(&self, fetcher: &Fetcher) -> Result<(Bytes, Duration), String> {
+        let url = match self {
+            Self::File(path) => return Ok((read(path).await?, LOOK)),
+            Self::Url(url) => url,
+        };
+        let fetched = tokio::time::timeout(FETCH_WITHIN, fetcher.fetch(url)).await;
+        let Fetched { body, max_age } =
+            fetched.unwrap_or_else(|_| Err("no answer in time".to_owned()))?;
+        let again = max_age.map_or(REFRESH, |age| age.clamp(REFRESH_MIN, REFRESH_MAX));
+        Ok((body, again))
     }
 }
 
 /// Loads a set again and again, and hands it on when it has changed.
-async fn watch(name: String, source: Source, finder: mpsc::Sender<Found>) {
+async fn watch(name: String, source: Source, fetcher: Rc<Fetcher>, finder: mpsc::Sender<Found>) {
     let mut known = Bytes::new();
     let mut pause = RETRY_MIN;
     loop {
-        let loaded = source.load().await.and_then(|(text, again)| {
+        let loaded = source.load(&fetcher).await.and_then(|(text, again)| {
             let keys = (text != known).then(|| KeySet::parse(&text)).transpose();
             Ok((keys.map_err(|error| error.to_string())?, text, again))
         });
@@ -201,80 +211,14 @@ async fn read(path: &Path) -> Result<Bytes, String> {
     }
 }
 
-async fn fetch(uri: &Uri) -> Result<(Bytes, Duration), String> {
-    let said = |error: &dyn std::fmt::Display| error.to_string();
-    let authority = uri.authority().ok_or("the URL has no host")?;
-    let host = authority.host().trim_matches(['[', ']']);
-    let port = authority.port_u16().unwrap_or(80);
-    let stream = TcpStream::connect((host, port))
-        .await
-        .map_err(|e| said(&e))?;
-    let peer = stream.peer_addr().map_err(|e| said(&e))?;
-    if deny::is_link_local(peer.ip()) {
-        return Err(
-            "this is a link-local address, by which clouds hand out credentials".to_owned(),
-        );
-    }
-    let handshake = http1::handshake(TokioIo::new(stream)).await;
-    let (mut sender, connection) = handshake.map_err(|e| said(&e))?;
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let request = Request::get(path)
-        .header("host", authority.as_str())
-        .header("accept", "application/jwk-set+json, application/json")
-        .header("user-agent", "ringway-keys")
-        .header("connection", "close")
-        .body(Empty::<Bytes>::new())
-        .map_err(|e| said(&e))?;
-    let asking = async {
-        let response = sender.send_request(request).await.map_err(|e| said(&e))?;
-        if response.status() != 200 {
-            return Err(format!("the answer is {}", response.status()));
-        }
-        let control = response.headers().get("cache-control");
-        let again = control.and_then(|value| max_age(value.to_str().ok()?));
-        let body = Limited::new(response.into_body(), SET_MAX).collect().await;
-        let body = body.map_err(|e| e.to_string())?.to_bytes();
-        let again = again.map_or(REFRESH, |again| again.clamp(REFRESH_MIN, REFRESH_MAX));
-        Ok((body, again))
-    };
-    tokio::select! {
-        biased;
-        answer = asking => answer,
-        // The connection only moves while it is asked to; its end alone is no answer.
-        Err(error) = connection => Err(said(&error)),
-    }
-}
-
-/// How long an answer may be kept (RFC 9111 §5.2.2.1).
-fn max_age(control: &str) -> Option<Duration> {
-    let mut directives = control.split(',').map(str::trim);
-    let seconds = directives.find_map(|one| one.strip_prefix("max-age="))?;
-    Some(Duration::from_secs(seconds.parse().ok()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_url_says_when_to_ask_again() {
-        for (control, seconds) in [
-            ("public, max-age=60", Some(60)),
-            ("max-age=0", Some(0)),
-            ("no-store", None),
-            ("max-age=x", None),
-        ] {
-            assert_eq!(
-                max_age(control),
-                seconds.map(Duration::from_secs),
-                "{control}"
-            );
-        }
-    }
-
-    #[test]
     fn a_name_is_a_url_or_a_file() {
         assert!(matches!(Source::of("http://a/b"), Source::Url(_)));
+        assert!(matches!(Source::of("https://a/b"), Source::Url(_)));
         assert!(matches!(Source::of("/etc/keys.json"), Source::File(_)));
         assert!(matches!(Source::of("keys.json"), Source::File(_)));
     }

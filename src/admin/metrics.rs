@@ -25,6 +25,16 @@ fn render(core: &Core) -> String {
             "Upstreams in force.",
             state.upstreams.len() as u64,
         ),
+        (
+            "ringway_cache_bytes",
+            "Bytes of the output cache, those being filled included.",
+            core.cache.bytes(),
+        ),
+        (
+            "ringway_cache_entries",
+            "Entries of the output cache.",
+            core.cache.entries(),
+        ),
     ] {
         let _ = writeln!(
             text,

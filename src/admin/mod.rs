@@ -18,6 +18,7 @@ mod effect;
 pub mod entity;
 mod epochs;
 mod explain;
+mod fetch;
 mod guard;
 mod history;
 mod keys;
@@ -29,6 +30,7 @@ mod probe;
 mod problem;
 mod publish;
 mod rate;
+mod regions;
 mod reload;
 mod request;
 mod signals;
@@ -56,6 +58,7 @@ use self::probe::Prober;
 pub use self::publish::Acknowledged;
 use self::signals::{Asked, Signals};
 pub use self::start::{AdminError, Prepared, prepare};
+use crate::cache::Store;
 use crate::epoch::counters::Counters;
 use crate::epoch::{Asker, Order, Publisher};
 
@@ -70,6 +73,8 @@ pub struct Control {
     pub asker: Asker,
     /// Their way back.
     pub acknowledged: Arc<Acknowledged>,
+    /// What all cores keep of responses.
+    pub cache: Arc<Store>,
     /// What each core counts.
     pub counters: Vec<Arc<Counters>>,
     /// The number of the core that each worker runs on.

@@ -108,6 +108,9 @@ pub fn prepare(path: Option<&Path>, mut config: Config) -> Result<Prepared, Admi
         mut entities,
         epoch,
     } = Store::open(path, &config)?;
+    if let Some(reason) = store.obstacle().filter(|_| config.admin.enabled) {
+        tracing::warn!(message = "the admin API can change nothing", %reason);
+    }
     dialect::seed(&mut entities, &config.admin)?;
     let listener = bind(&mut config)?;
     let ocelot = Administration::of(&config.admin)?;
@@ -239,6 +242,7 @@ pub(super) fn start(control: Control) -> io::Result<Started> {
         publisher,
         asker,
         acknowledged,
+        cache,
         counters,
         cores,
         driver,
@@ -270,6 +274,7 @@ pub(super) fn start(control: Control) -> io::Result<Started> {
         failed: Rc::default(),
         queue,
         audit,
+        cache,
         counters,
         cores,
         driver,

@@ -204,6 +204,9 @@ impl Task {
                 None => state.snapshot.settings.clone(),
             },
         });
+        if snapshot.table.keeps_responses() {
+            self.core.cache.prepare();
+        }
         self.core.publisher.publish(&snapshot);
         if let Some(staged) = next.staged {
             staged.settle(&mut state);

@@ -14,12 +14,13 @@ use thiserror::Error;
 use self::cores::Cores;
 pub use self::report::start_logging;
 use crate::admin::{self, AdminError, Control, Listening};
+use crate::cache::Store;
 use crate::epoch::counters::Counters;
 use crate::epoch::lines::Lines;
 use crate::epoch::{Inbox, Mailbox, Publisher, Snapshot, inquiries};
 use crate::model::Config;
 use crate::model::config::LogFormat;
-use crate::net::{self, Driver, DriverChoice, ProbeError, Waking};
+use crate::net::{self, Bell, Driver, DriverChoice, ProbeError, Waking};
 use crate::proxy::{self, CoreParts};
 
 /// Why Ringway does not start.
@@ -98,10 +99,15 @@ pub fn run(
     let prepared = admin::prepare(path, config)?;
     let first = prepared.first.clone();
     let acknowledged = Arc::new(admin::Acknowledged::default());
-    let (publisher, mailboxes, wakings) = mailboxes(&first, cores.workers.len(), &acknowledged)?;
+    let (bells, wakings) = bells(cores.workers.len())?;
+    let cache = cache(&first, &bells)?;
+    let (publisher, mailboxes) = mailboxes(&first, bells, acknowledged.clone());
     let counters: Vec<Arc<Counters>> = cores.workers.iter().map(|_| Arc::default()).collect();
     let (asker, inboxes) = inquiries(cores.workers.len());
     let mailboxes = mailboxes.into_iter().zip(inboxes).collect();
+    let each = wakings.into_iter().enumerate();
+    let wakings = each.map(|(worker, waking)| (waking, (cache.clone(), worker)));
+    let wakings = wakings.collect();
     let parts = parts(
         listeners, mailboxes, wakings, &counters, log_lines, driver, format,
     );
@@ -114,6 +120,7 @@ pub fn run(
         publisher,
         asker,
         acknowledged,
+        cache,
         counters,
         cores: cores.workers,
         driver: driver.name(),
@@ -165,28 +172,48 @@ fn refuse_taken(address: SocketAddr) -> Result<(), BootError> {
     Ok(())
 }
 
-type Mail = (Publisher, Vec<Mailbox>, Vec<Waking>);
-
-fn mailboxes(
-    first: &Arc<Snapshot>,
-    workers: usize,
-    acknowledged: &Arc<admin::Acknowledged>,
-) -> Result<Mail, BootError> {
+/// A bell for each worker, and its other end.
+fn bells(workers: usize) -> Result<(Vec<Bell>, Vec<Waking>), BootError> {
     let bells = (0..workers)
         .map(|_| net::bell())
         .collect::<Result<Vec<_>, _>>()
         .map_err(system("a socket pair cannot be made"))?;
-    let (bells, wakings) = bells.into_iter().unzip();
-    let acknowledged = acknowledged.clone();
-    let (publisher, mailboxes) =
-        Publisher::new(first, bells, Arc::new(move || acknowledged.notify()));
-    Ok((publisher, mailboxes, wakings))
+    Ok(bells.into_iter().unzip())
+}
+
+fn mailboxes(
+    first: &Arc<Snapshot>,
+    bells: Vec<Bell>,
+    acknowledged: Arc<admin::Acknowledged>,
+) -> (Publisher, Vec<Mailbox>) {
+    Publisher::new(first, bells, Arc::new(move || acknowledged.notify()))
+}
+
+/// What all workers keep of responses; it rings those who wait for one.
+fn cache(first: &Snapshot, bells: &[Bell]) -> Result<Arc<Store>, BootError> {
+    let ringers = bells
+        .iter()
+        .map(Bell::another)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(system("a bell cannot be shared"))?;
+    let workers = ringers.len();
+    let ring = move |worker: usize| {
+        if let Some(bell) = ringers.get(worker) {
+            bell.ring();
+        }
+    };
+    let bytes = first.settings.limits.cache_bytes;
+    let store = Store::new(bytes, workers, Box::new(ring));
+    if first.table.keeps_responses() {
+        store.prepare();
+    }
+    Ok(store)
 }
 
 fn parts(
     listeners: Vec<Vec<TcpListener>>,
     mailboxes: Vec<(Mailbox, Inbox)>,
-    wakings: Vec<Waking>,
+    wakings: Vec<(Waking, (Arc<Store>, usize))>,
     counters: &[Arc<Counters>],
     lines: Vec<Lines>,
     driver: Driver,
@@ -199,10 +226,11 @@ fn parts(
         .zip(wakings)
         .zip(counters);
     each.map(
-        |(((listeners, (mailbox, inbox)), waking), counters)| CoreParts {
+        |(((listeners, (mailbox, inbox)), (waking, cache)), counters)| CoreParts {
             listeners,
             mailbox,
             inbox,
+            cache,
             waking,
             non_blocking: driver == Driver::Epoll,
             counters: counters.clone(),

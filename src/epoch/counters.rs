@@ -118,6 +118,16 @@ counters! {
     mirrored,
     /// Copies not sent because too many were under way, or the request was too large.
     mirrors_dropped,
+    /// Requests answered with what is kept, fresh.
+    cache_hits,
+    /// Requests for which nothing fresh was kept.
+    cache_misses,
+    /// Requests answered with what is kept and stale.
+    cache_stale,
+    /// Requests that waited for the same response on its way to another.
+    cache_waits,
+    /// Bytes of kept bodies that went out.
+    cache_sent,
     /// Responses that were compressed.
     compressed,
     /// Waits that the clock ended, on the client's side.

@@ -50,10 +50,54 @@ pub struct Auth {
     /// Whom to ask, under `forward_auth`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forward: Option<Box<ForwardAuth>>,
+    /// What the claims of the token must be beyond what `jwt` asks, all of it; others get 403, and
+    /// so does who proves who he is without a token.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub require: Vec<Requirement>,
+    /// Methods of requests that need not prove anything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub exempt_methods: Vec<String>,
     /// Several kinds of proof, under `chain`: the first that holds counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub any: Vec<Self>,
+}
+
+impl Auth {
+    /// One of this kind, everything else as if it was not given.
+    #[must_use]
+    pub fn of(kind: AuthKind) -> Self {
+        Self {
+            kind,
+            realm: defaults::realm(),
+            users: Vec::new(),
+            header: defaults::api_key_header(),
+            query: None,
+            keys: Vec::new(),
+            entities: Vec::new(),
+            jwt: None,
+            forward: None,
+            require: Vec::new(),
+            exempt_methods: Vec::new(),
+            any: Vec::new(),
+        }
+    }
+}
+
+/// What a claim must be.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Requirement {
+    /// Its name; `a.b` for one in an object.
+    #[schemars(length(min = 1, max = 256))]
+    pub claim: String,
+    /// It must be one of these, with the places of the values of fields; none means that it need
+    /// only be there. Of a list one element counts, of `scope` and `scp` one word.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 1_024)))]
+    pub any_of: Vec<String>,
 }
 
 /// How a client proves who it is.
@@ -100,7 +144,8 @@ pub struct Jwt {
     /// A file with a JWK set; it is read again when it changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jwks_file: Option<PathBuf>,
-    /// Where a JWK set is fetched from and followed, by `http`. As long as it has not been fetched
+    /// Where a JWK set is fetched from and followed, over TLS where it
+    /// begins with `https://`. As long as it has not been fetched
     /// no token is accepted; a set that cannot be fetched again stays.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2_048))]

@@ -147,6 +147,10 @@ pub struct Limits {
     /// pieces.
     #[schemars(range(min = 1))]
     pub large_buffers: u16,
+    /// Bytes of all responses that are kept, over all workers, with what an entry takes beside its
+    /// texts; 0 keeps none. How many entries there can be is settled with the first route that has
+    /// a cache: one for every 2 KiB.
+    pub cache_bytes: u64,
 }
 
 impl Default for Limits {
@@ -158,6 +162,7 @@ impl Default for Limits {
             max_connections: defaults::max_connections(),
             max_interim_responses: defaults::max_interim_responses(),
             large_buffers: defaults::large_buffers(),
+            cache_bytes: defaults::cache_bytes(),
         }
     }
 }

@@ -25,6 +25,9 @@ defaults! {
     total_timeout_ms: u64 = 120_000;
     max_response_bytes: u64 = 33_554_432;
     max_retries: u8 = 1;
+    aggregate_part_bytes: u64 = 1_048_576;
+    aggregate_bytes: u64 = 8_388_608;
+    aggregate_requests: u16 = 32;
     weight: u16 = 1;
     queue_timeout_ms: u64 = 1_000;
     max_fails: u32 = 3;
@@ -51,6 +54,11 @@ defaults! {
         "text/*", "application/javascript", "application/json", "application/wasm",
         "application/xml", "application/problem+json", "application/rss+xml", "image/svg+xml",
     ].map(str::to_owned).to_vec();
+    cache_ttl_s: u32 = 60;
+    cache_statuses: Vec<u16> = vec![200, 203, 204, 300, 301, 308, 404, 410];
+    cache_max_body_bytes: u64 = 1_048_576;
+    cache_wait_ms: u64 = 5_000;
+    cache_bytes: u64 = 67_108_864;
     jwt_leeway_s: u16 = 30;
     jwt_consumer: String = "sub".to_owned();
     forward_auth_path: String = "/".to_owned();

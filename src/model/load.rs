@@ -4,6 +4,7 @@
 //! meaning over every part that could be read. A part with a fault does not hide the faults of
 //! the others.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::io::Read as _;
@@ -164,7 +165,9 @@ pub(crate) fn ocelot_in(text: &str, format: Format) -> Option<Value> {
 
 /// Checks a FileConfiguration, and then the native document that it comes to.
 fn examine_ocelot(document: &Value, report: &mut Report) -> Config {
-    let read = Ocelot::read(document);
+    let mut read = Ocelot::read(document);
+    let verifiers: HashSet<String> = read.verifiers().map(str::to_owned).collect();
+    read.require_providers(|key| verifiers.contains(key));
     report.faults.extend(read.report.faults.iter().cloned());
     report.warnings.extend(read.report.warnings.iter().cloned());
     if !report.faults.is_empty() {

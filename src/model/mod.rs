@@ -7,8 +7,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod aggregate;
 mod auth;
 mod balance;
+pub mod cache;
 pub mod checks;
 pub mod compress;
 pub mod config;

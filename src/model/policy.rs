@@ -5,7 +5,9 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use super::auth::{Algorithm, Auth, AuthKind, Credential, ForwardAuth, Jwt, TokenPlace};
+pub use super::auth::{
+    Algorithm, Auth, AuthKind, Credential, ForwardAuth, Jwt, Requirement, TokenPlace,
+};
 use super::defaults;
 use super::route::Condition;
 
@@ -17,10 +19,28 @@ pub struct NamedValue {
     #[schemars(length(min = 1, max = 256))]
     pub name: String,
     /// Its value. `{client_ip}` (the peer's address), `{host}`, `{method}`, `{path}`, `{query}`
-    /// (without its `?`), `{query.NAME}` (one parameter), `{route}`, `{consumer}` and the captures
-    /// of the route stand for what the request has.
+    /// (without its `?`), `{query.NAME}` (one parameter), `{header.NAME}` (one field), `{route}`,
+    /// `{consumer}` and the captures of the route stand for what the request has; with a token
+    /// `{claim.NAME}` and `{claim.NAME part 1 by |}`, the second of the parts between each `|`.
     #[schemars(length(max = 4_096))]
     pub value: String,
+}
+
+/// Text that is replaced in the values of a field, or of a query parameter as it stands there.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replacement {
+    /// The field or parameter.
+    #[schemars(length(min = 1, max = 256))]
+    pub name: String,
+    /// The text that goes, each time that it is there. In a response `{server_url}` alone is the
+    /// URL of the server that answered, such as `http://10.0.0.1:8080/`.
+    #[schemars(length(min = 1, max = 1_024))]
+    pub find: String,
+    /// What comes in its place, as it is written.
+    #[serde(default)]
+    #[schemars(length(max = 1_024))]
+    pub with: String,
 }
 
 /// Changes to the fields of a message, or to the query; made in the order of the keys here.
@@ -31,6 +51,10 @@ pub struct Edits {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
     pub remove: Vec<String>,
+    /// Text that is replaced in what is there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub replace: Vec<Replacement>,
     /// What is put in the place of all of that name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]

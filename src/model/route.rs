@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::aggregate::Aggregate;
+use super::cache::Cache;
 use super::compress::Compress;
 use super::defaults;
 use super::policy::{
@@ -15,7 +17,7 @@ use super::policy::{
 /// A rule: what a request must look like, and what then happens to it.
 ///
 /// Exactly one of `path_prefix`, `path`, `path_template`, `path_regex`; exactly one of `upstream`,
-/// `redirect`, `respond`.
+/// `redirect`, `respond`, `aggregate`.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
@@ -70,6 +72,9 @@ pub struct Route {
     /// Answer with this instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub respond: Option<Respond>,
+    /// Answer with what several other routes answer instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aggregate: Option<Aggregate>,
     /// A start of the path that is replaced by `rewrite_replacement` before forwarding; plain text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rewrite_pattern: Option<String>,
@@ -78,7 +83,7 @@ pub struct Route {
     pub rewrite_replacement: String,
     /// The path to forward, with the captures of `path_template` (or the named groups of
     /// `path_regex`) in braces: `/v2/{id}`. `{query.NAME}` is the value of a query parameter,
-    /// without its slashes.
+    /// `{header.NAME}` of a field, `{claim.NAME}` of a claim of the token, without their slashes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rewrite_template: Option<String>,
     /// Whether a path made by `rewrite_template` loses the slashes at its end where the path of the
@@ -155,6 +160,13 @@ pub struct Route {
     /// Changes to the query on its way to the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_query: Option<Edits>,
+    /// Whether what `request_query` puts in comes before the parameters of the client.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub request_query_first: bool,
+    /// The method that the server gets instead of the client's; HEAD stays HEAD.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32))]
+    pub method_rewrite: Option<String>,
     /// The `Host` that the server gets, with the same places as values of fields have; without it
     /// the one that the client sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -163,6 +175,9 @@ pub struct Route {
     /// Changes to the fields of the response on its way to the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_headers: Option<Edits>,
+    /// Keeping responses for those who ask next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
     /// Compression of responses on their way to the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compress: Option<Compress>,
@@ -200,6 +215,7 @@ impl Default for Route {
             upstream: None,
             redirect: None,
             respond: None,
+            aggregate: None,
             rewrite_pattern: None,
             rewrite_replacement: String::new(),
             rewrite_template: None,
@@ -224,8 +240,11 @@ impl Default for Route {
             request_headers: None,
             upstream_headers: Vec::new(),
             request_query: None,
+            request_query_first: false,
+            method_rewrite: None,
             host_rewrite: None,
             response_headers: None,
+            cache: None,
             compress: None,
             mirror: None,
             mirror_percent: None,

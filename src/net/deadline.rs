@@ -30,11 +30,30 @@ pub struct Deadlines {
 #[derive(Debug)]
 struct Place {
     stream: Option<Rc<Stream>>,
-    how: Shutdown,
+    manner: Manner,
     passed: bool,
-    idle: bool,
     /// Whose wait is in vain once this stream is broken.
     dependent: Option<Rc<Stream>>,
+}
+
+/// How a stream is ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Manner {
+    /// Both directions.
+    Wholly,
+    /// An answer can still be sent.
+    Receiving,
+    /// The same, and nothing is lost if it ends sooner.
+    Idle,
+}
+
+impl Manner {
+    fn directions(self) -> Shutdown {
+        match self {
+            Self::Wholly => Shutdown::Both,
+            Self::Receiving | Self::Idle => Shutdown::Read,
+        }
+    }
 }
 
 /// Ticks between two looks for streams that broke while nothing was received from them.
@@ -45,6 +64,8 @@ const LOOK_TICKS: u64 = 10;
 pub struct Deadline {
     all: Rc<Deadlines>,
     place: usize,
+    /// What its place says, if nothing depends on the stream: most waits change only the time.
+    said: Cell<Option<Manner>>,
 }
 
 impl Deadlines {
@@ -71,9 +92,8 @@ impl Deadlines {
     pub fn watch(self: &Rc<Self>, stream: Rc<Stream>) -> Deadline {
         let place = Place {
             stream: Some(stream),
-            how: Shutdown::Both,
+            manner: Manner::Wholly,
             passed: false,
-            idle: false,
             dependent: None,
         };
         let free = self.free.borrow_mut().pop();
@@ -92,6 +112,7 @@ impl Deadlines {
         Deadline {
             all: self.clone(),
             place: index,
+            said: Cell::new(Some(Manner::Wholly)),
         }
     }
 
@@ -124,7 +145,7 @@ impl Deadlines {
     pub fn end_idle(&self) {
         let count = self.places.borrow().len();
         for index in 0..count {
-            if self.places.borrow()[index].idle {
+            if self.places.borrow()[index].manner == Manner::Idle {
                 self.end(index);
             }
         }
@@ -141,7 +162,7 @@ impl Deadlines {
         let place = &mut places[index];
         if let Some(stream) = &place.stream {
             place.passed = true;
-            stream.shut(place.how);
+            stream.shut(place.manner.directions());
         }
     }
 }
@@ -156,14 +177,19 @@ impl Deadline {
     /// Sets the tick after which both directions end.
     #[inline]
     pub fn set_at(&self, tick: u64) {
-        self.put(tick, Shutdown::Both, false);
+        self.put(tick, Manner::Wholly);
     }
 
     /// Sets the time after which receiving ends; an answer can still be sent. `idle` says that
     /// nothing is lost if it ends sooner.
     #[inline]
     pub fn set_receiving(&self, ms: u64, idle: bool) {
-        self.put(self.all.after(ms), Shutdown::Read, idle);
+        let manner = if idle {
+            Manner::Idle
+        } else {
+            Manner::Receiving
+        };
+        self.put(self.all.after(ms), manner);
     }
 
     /// Takes the deadline away; nothing is received for now. Should the stream break meanwhile,
@@ -172,12 +198,13 @@ impl Deadline {
     pub fn suspend(&self, dependent: &Rc<Stream>) {
         self.clear();
         self.all.places.borrow_mut()[self.place].dependent = Some(dependent.clone());
+        self.said.set(None);
     }
 
     /// Takes the deadline away.
     #[inline]
     pub fn clear(&self) {
-        self.put(NEVER, Shutdown::Both, false);
+        self.put(NEVER, Manner::Wholly);
     }
 
     /// Whether the stream was ended by the clock.
@@ -187,13 +214,18 @@ impl Deadline {
     }
 
     #[inline]
-    fn put(&self, tick: u64, how: Shutdown, idle: bool) {
+    fn put(&self, tick: u64, manner: Manner) {
         self.all.due.borrow_mut()[self.place] = tick;
-        let mut places = self.all.places.borrow_mut();
-        let place = &mut places[self.place];
-        place.how = how;
-        place.idle = idle;
+        if self.said.get() != Some(manner) {
+            self.say(manner);
+        }
+    }
+
+    fn say(&self, manner: Manner) {
+        let place = &mut self.all.places.borrow_mut()[self.place];
+        place.manner = manner;
         place.dependent = None;
+        self.said.set(Some(manner));
     }
 }
 

@@ -32,6 +32,14 @@ pub fn bell() -> io::Result<(Bell, Waking)> {
 }
 
 impl Bell {
+    /// Another hand on the same bell.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn another(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
     /// Wakes the core. A bell that has rung and was not yet heard need not ring louder.
     pub fn ring(&self) {
         let _ = rustix::net::send(&self.0, &[1], SendFlags::NOSIGNAL | SendFlags::DONTWAIT);

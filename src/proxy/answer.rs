@@ -6,6 +6,7 @@ use std::net::Shutdown;
 
 use super::accept::Connection;
 use super::body::{BodyFault, Outgoing, Pump, Reframe, put_before, put_behind};
+use super::cache::{self, Fill};
 use super::core::Core;
 use super::failure::Failure;
 use super::fault::Fault;
@@ -90,7 +91,7 @@ pub(super) enum Answer {
     /// With a response.
     Done(After),
     /// With a change of protocol; the lease has what the server already sent in it.
-    Tunnel(Link, Lease),
+    Tunnel(Box<Link>, Lease),
 }
 
 /// A response that has been passed on.
@@ -460,10 +461,42 @@ fn begin(
     if let Some(coder) = coder {
         body.compress(coder);
     }
+    if let Some(fill) = plan.fill.take() {
+        keep(fill, exchange, response, recoded, body);
+    }
     Begun {
         reusable: response.is_persistent() && response.body != Body::UntilClose,
         keeps_client,
         tunnel,
+    }
+}
+
+/// Has the response kept, if it is worth that.
+#[cold]
+fn keep(
+    fill: Box<Fill>,
+    exchange: &Exchange<'_>,
+    head: &Response<'_, '_>,
+    recoded: Option<Recoded<'_>>,
+    body: &mut Reframe,
+) {
+    let edits = shape::is_needed(exchange).then_some(Edits { exchange, recoded });
+    let of_body = |out: &mut Vec<u8>| {
+        if let Some(recoded) = recoded {
+            recoded.put(out);
+        }
+    };
+    let response = cache::Response {
+        head,
+        edits: match &edits {
+            Some(edits) => Some(edits),
+            None => None,
+        },
+        of_body: &of_body,
+        to_head: exchange.plan.to_head,
+    };
+    if let Some(filling) = fill.begin(exchange.core, &response) {
+        body.keep(filling);
     }
 }
 

@@ -169,6 +169,21 @@ pub(super) async fn before(
     }
 }
 
+/// The same for a request that is a part of an aggregate; gives what stops it. Such a request is
+/// not hedged.
+pub(super) async fn before_part(core: &Core, plan: &mut Plan) -> Option<Stopped> {
+    let extras = plan.shape.as_mut()?.take_extras()?;
+    if let Some(gate) = extras.gate
+        && let Some(stopped) = gate.pass(core, plan).await
+    {
+        return Some(stopped);
+    }
+    if let Some(pool) = extras.mirror {
+        mirror(core, pool, plan);
+    }
+    None
+}
+
 impl Gate {
     /// Asks; gives what stops the request, if anything does.
     async fn pass(&self, core: &Core, plan: &mut Plan) -> Option<Stopped> {
@@ -182,7 +197,7 @@ impl Gate {
             Ok(Word::No(status @ 300..=499, lines)) => Some(Stopped {
                 status,
                 reason: "forward_auth",
-                sentence: "the request was not let in",
+                sentence: "the request was not let in".into(),
                 lines,
             }),
             _ if self.allow_on_failure => None,
@@ -195,7 +210,7 @@ impl Gate {
         Stopped {
             status,
             reason: "forward_auth_failed",
-            sentence: "whoever decides about requests cannot be asked",
+            sentence: "whoever decides about requests cannot be asked".into(),
             lines: Vec::new(),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::cache::Filling;
 use super::core::Core;
 use super::recode::Coder;
 use crate::net::{Buffer, Lease, Stream};
@@ -60,6 +61,8 @@ pub(super) struct Reframe {
     excess: bool,
     /// What compresses it.
     coder: Option<Box<Coder>>,
+    /// Where it is kept.
+    filling: Option<Box<Filling>>,
 }
 
 impl Reframe {
@@ -86,6 +89,7 @@ impl Reframe {
             finished,
             excess: false,
             coder: None,
+            filling: None,
         }
     }
 
@@ -93,6 +97,30 @@ impl Reframe {
     #[cold]
     pub(super) fn compress(&mut self, coder: Box<Coder>) {
         self.coder = Some(coder);
+    }
+
+    /// Has it kept as it goes out, but for its framing.
+    #[cold]
+    pub(super) fn keep(&mut self, filling: Box<Filling>) {
+        if self.finished {
+            return filling.finish();
+        }
+        self.filling = Some(filling);
+    }
+
+    /// Copies a piece to where it is kept.
+    #[cold]
+    fn copy(&mut self, piece: &[u8]) {
+        let Some(mut filling) = self.filling.take() else {
+            return;
+        };
+        if !filling.push(piece) {
+            return;
+        }
+        match self.finished {
+            true => filling.finish(),
+            false => self.filling = Some(filling),
+        }
     }
 
     /// Whether all of it has been taken.
@@ -163,7 +191,7 @@ impl Reframe {
     }
 
     /// The sender has closed. Is that the end of the body?
-    fn end(&mut self, buffer: &mut Buffer) -> Result<(), BodyFault> {
+    pub(super) fn end(&mut self, buffer: &mut Buffer) -> Result<(), BodyFault> {
         if !matches!(self.from, Incoming::UntilClose) {
             return Err(BodyFault::Broken);
         }
@@ -172,12 +200,15 @@ impl Reframe {
     }
 
     fn frame(&mut self, buffer: &mut Buffer, mut payload: usize) -> Result<(), BodyFault> {
-        if self.to == Outgoing::Plain {
-            return Ok(());
-        }
         if let Some(coder) = &mut self.coder {
             let recoded = coder.recode(buffer, self.finished);
             payload = recoded.map_err(|_| BodyFault::Broken)?;
+        }
+        if self.filling.is_some() {
+            self.copy(buffer.filled());
+        }
+        if self.to == Outgoing::Plain {
+            return Ok(());
         }
         if payload > 0 {
             let mut space = [0; chunk::HEAD_MAX];

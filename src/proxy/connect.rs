@@ -12,7 +12,7 @@ use crate::table::Endpoint;
 
 /// A connection that a request may use.
 pub(super) struct Connected {
-    pub(super) link: Link,
+    pub(super) link: Box<Link>,
     /// Whether it has served a request before: then the server may have closed it meanwhile.
     pub(super) reused: bool,
 }
@@ -70,7 +70,7 @@ pub(super) async fn open(
                 let stream = Rc::new(stream);
                 let deadline = core.deadlines.watch(stream.clone());
                 return Ok(Connected {
-                    link: Link::new(stream, deadline, place),
+                    link: Box::new(Link::new(stream, deadline, place)),
                     reused: false,
                 });
             }

@@ -11,11 +11,13 @@ use std::time::Instant;
 
 use super::accept;
 use super::balance::Chance;
+use super::cache::Waiting;
 use super::policy::Shapes;
 use super::pool::Pools;
 use super::record::Dates;
 use super::serve::Scratch;
 use super::turn::Turns;
+use crate::cache::Store;
 use crate::epoch::counters::Counters;
 use crate::epoch::lines::Lines;
 use crate::epoch::{Inbox, Mailbox, Order, Snapshot, Taken};
@@ -40,6 +42,8 @@ pub struct CoreParts {
     pub mailbox: Mailbox,
     /// What it is asked.
     pub inbox: Inbox,
+    /// What all cores keep of responses, and the number of this one among them.
+    pub cache: (Arc<Store>, usize),
     /// What wakes it.
     pub waking: Waking,
     /// Whether descriptors must not block (epoll).
@@ -66,8 +70,18 @@ pub(super) struct Core {
     pub(super) dates: RefCell<Dates>,
     pub(super) log: Option<RefCell<Lines>>,
     pub(super) log_format: LogFormat,
+    /// What all cores keep of responses.
+    pub(super) cache: Arc<Store>,
+    /// The time of the cache at the present tick.
+    pub(super) cache_clock: Cell<u64>,
+    /// Who waits for a response on its way to another.
+    pub(super) waiting: Waiting,
+    /// Its number among the workers.
+    pub(super) worker: usize,
     /// Bodies that are being compressed.
     pub(super) recoded: Rc<Cell<u32>>,
+    /// Aggregates that are under way.
+    pub(super) aggregates: Rc<Cell<u32>>,
     /// Copies of requests that are under way.
     pub(super) mirrors: Cell<u32>,
     itself: Weak<Self>,
@@ -87,8 +101,10 @@ pub async fn run(parts: CoreParts) -> std::io::Result<()> {
         None => (None, LogFormat::Json),
     };
     let first = parts.mailbox.take();
+    let (cache, worker) = parts.cache;
     let core = Rc::new_cyclic(|itself| Core {
         itself: itself.clone(),
+        aggregates: Rc::default(),
         mirrors: Cell::default(),
         recoded: Rc::default(),
         deadlines: Rc::default(),
@@ -107,6 +123,10 @@ pub async fn run(parts: CoreParts) -> std::io::Result<()> {
         dates: RefCell::new(Dates::now()),
         log: lines,
         log_format,
+        cache_clock: Cell::new(cache.clock()),
+        cache,
+        waiting: Waiting::default(),
+        worker,
         snapshot: RefCell::new(first),
         mailbox: parts.mailbox,
         inbox: parts.inbox,
@@ -161,6 +181,7 @@ impl Core {
         let began = Instant::now();
         let newest: Arc<Snapshot> = self.mailbox.take();
         let epoch = newest.epoch;
+        self.cache.set_bytes(newest.settings.limits.cache_bytes);
         let old = self.snapshot.replace(newest);
         self.mailbox.acknowledge(epoch);
         self.mailbox.give_back(old);
@@ -177,6 +198,7 @@ impl Core {
         if self.mailbox.order() != Order::Serve {
             self.draining.set(true);
         }
+        self.waiting.wake(self.deadlines.now());
         for inquiry in self.inbox.take() {
             let report = self.pools.report(inquiry.upstream, self.deadlines.now());
             inquiry.answer(report);
@@ -188,6 +210,7 @@ impl Core {
         loop {
             sleep(TICK).await;
             self.deadlines.tick();
+            self.cache_clock.set(self.cache.clock());
             self.dates.borrow_mut().refresh();
             self.look();
             self.pools

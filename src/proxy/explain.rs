@@ -9,7 +9,7 @@ use super::understand::{Space, Understood, understand};
 use crate::epoch::Settings;
 use crate::model::Config;
 use crate::table::policy::{Evidence, Filling, Proof};
-use crate::table::{Action, Forward, Found, Table};
+use crate::table::{Action, Aggregate, Forward, Found, Table};
 use crate::wire::compose::Forwarding;
 use crate::wire::head::Slots;
 
@@ -101,6 +101,7 @@ fn routed(table: &Table, settings: &Settings, request: &Understood<'_, '_>) -> E
     };
     let explanation = match &found.route.action {
         Action::Forward(to) => forwarded(table, settings, request, &found, to),
+        Action::Aggregate(aggregate) => joined(table, request, &found, aggregate),
         Action::Redirect(redirect) => {
             let mut location = Vec::new();
             redirect.location(&question, &found.captures, &mut location);
@@ -142,6 +143,37 @@ fn routed(table: &Table, settings: &Settings, request: &Understood<'_, '_>) -> E
     }
 }
 
+/// What the parts of an aggregate would ask for; values that come with an answer are not known.
+fn joined(
+    table: &Table,
+    request: &Understood<'_, '_>,
+    found: &Found<'_>,
+    aggregate: &Aggregate,
+) -> Explanation {
+    let query = request.query.unwrap_or_default();
+    let parts = aggregate.parts.iter().map(|part| {
+        let mut target = Vec::new();
+        part.put_target(request.path, query, &found.captures, b"value", &mut target);
+        let target = String::from_utf8_lossy(&target);
+        let path = target.split('?').next().unwrap_or_default();
+        let key = String::from_utf8_lossy(&part.key);
+        let there = match table.find_by_id(&part.route, path.as_bytes()) {
+            Some(_) => "",
+            None => " (which has no such path)",
+        };
+        let each = match part.for_each {
+            Some(_) => ", once for each value",
+            None => "",
+        };
+        format!("{key} by route {}{there} as {target}{each}", part.route)
+    });
+    let parts: Vec<String> = parts.collect();
+    Explanation {
+        outcome: format!("answered with 200 and one object of {}", parts.join(", ")),
+        ..Explanation::default()
+    }
+}
+
 /// No client is there; this stands for one in documentation (RFC 5737).
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
@@ -156,12 +188,15 @@ fn forwarded(
     let mut composed = Vec::new();
     let client = Forwarding::of(CLIENT);
     let policies = found.route.policies.as_ref();
+    let method = policies.and_then(|one| one.method_for(request.head.method));
+    let request = &request.with_method(method.unwrap_or(request.head.method));
     let passed = policies.map(|policies| Passed {
         policies,
         filling: Filling {
             client_ip: client.address(),
             consumer: b"",
             claims: None,
+            fields: &request.fields,
             host: request.host,
             method: request.head.method.as_bytes(),
             path: request.path,
@@ -172,6 +207,7 @@ fn forwarded(
         proof: Proof::default(),
         upstream: None,
         shape: None,
+        fill: None,
     });
     let upstream = table.upstream(to.upstream);
     let name = upstream.map_or("(gone)", |upstream| &upstream.name);

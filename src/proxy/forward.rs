@@ -9,6 +9,7 @@ use super::accept::Connection;
 use super::affinity::Affinity;
 use super::answer::{self, After, Answer, Answered, Exchange};
 use super::body::{BodyFault, Outgoing, Pump, Reframe, put_behind};
+use super::cache::Fill;
 use super::connect::{self, Connected};
 use super::core::{Core, EXCHANGE_BUFFER};
 use super::failure::Failure;
@@ -53,6 +54,8 @@ pub(super) struct Plan {
     pub(super) affinity: Affinity,
     /// What its response is to get.
     pub(super) shape: Option<Handle>,
+    /// Where its response is kept.
+    pub(super) fill: Cell<Option<Box<Fill>>>,
 }
 
 impl Plan {
@@ -98,6 +101,7 @@ impl Plan {
             max_interim: settings.limits.max_interim_responses,
             affinity: Affinity::default(),
             shape: None,
+            fill: Cell::new(None),
         }
     }
 
@@ -105,6 +109,31 @@ impl Plan {
     #[inline]
     pub(super) fn has_extras(&self) -> bool {
         self.shape.as_ref().is_some_and(Handle::has_extras)
+    }
+
+    /// Whether something is waited for before it goes on.
+    #[inline]
+    pub(super) fn waits(&mut self) -> bool {
+        self.fill
+            .get_mut()
+            .as_ref()
+            .is_some_and(|fill| fill.waits())
+    }
+
+    /// How many bytes of the body are at hand.
+    pub(super) fn bytes_at_hand(&self) -> u64 {
+        self.at_hand
+    }
+
+    /// What of the body is at hand.
+    pub(super) fn body_at_hand(&self) -> &[u8] {
+        let request = self
+            .request
+            .as_ref()
+            .map_or(&[][..], |request| request.filled());
+        let bytes = usize::try_from(self.at_hand).unwrap_or(0);
+        let start = request.len().saturating_sub(bytes);
+        request.get(start..).unwrap_or_default()
     }
 
     /// Puts further field lines in the composed head.
@@ -120,6 +149,28 @@ impl Plan {
         request.reset(0);
         put_behind(request, &whole);
         self.request_bytes = whole.len();
+    }
+
+    /// The composed head with `body` behind it; the buffer that it stood in is free.
+    #[cold]
+    pub(super) fn take_request(&mut self, body: &[u8]) -> Option<Vec<u8>> {
+        let request = self.request.take()?;
+        Some([request.filled(), body].concat())
+    }
+
+    /// Whether sending it twice means the same as once.
+    pub(super) fn is_idempotent(&self) -> bool {
+        self.idempotent
+    }
+
+    /// Whether it may be sent again after this fault, if nothing has come back.
+    pub(super) fn repeats_after(&self, fault: Fault) -> bool {
+        match fault {
+            Fault::Unreachable | Fault::ConnectTimeout => self.retries.on_connect,
+            Fault::Closed => self.retries.on_closed && self.idempotent,
+            Fault::Timeout => self.retries.on_timeout && self.safe,
+            _ => false,
+        }
     }
 
     /// Whether it may be sent to two servers at once.
@@ -171,7 +222,7 @@ impl Plan {
     pub(super) fn settle(
         &self,
         answered: Answered,
-        link: Link,
+        link: Box<Link>,
         picked: Picked,
         uploading: bool,
         now: u64,
@@ -205,7 +256,7 @@ impl Plan {
         put_behind(request, bytes);
         let taken = request.len() - before;
         self.request_bytes = request.len();
-        self.at_hand = taken as u64;
+        self.at_hand += taken as u64;
         input.advance(taken);
         if reframe.is_finished() {
             self.upload = None;

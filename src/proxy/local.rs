@@ -1,7 +1,11 @@
 //! Local answers: what Ringway says itself, without a server.
 
+use std::borrow::Cow;
+use std::io;
+
 use super::accept::Connection;
 use super::answer::After;
+use super::cache::{self, Rest, send_rest};
 use super::core::Core;
 use super::fault::{Fault, Refusal};
 use super::forward::Plan;
@@ -24,6 +28,8 @@ pub(super) struct Local {
     bytes: usize,
     /// What the request still has of its body.
     left: Body,
+    /// What of the answer's body is not in the lease.
+    rest: Option<Box<Rest>>,
 }
 
 /// What a composed answer consists of.
@@ -38,11 +44,41 @@ struct Parts<'a> {
 }
 
 impl Local {
+    /// An answer made of what is kept.
+    pub(super) fn given(
+        lease: Option<Lease>,
+        (status, reason): (u16, &'static str),
+        keep: bool,
+        bytes: usize,
+        left: Body,
+        rest: Option<Box<Rest>>,
+    ) -> Self {
+        Self {
+            lease,
+            status,
+            reason,
+            keep,
+            bytes,
+            left,
+            rest,
+        }
+    }
+
     /// Skips a body that nobody reads. If it is not all at hand, the connection ends anyway.
     pub(super) fn skip_body_at_hand(&self, input: &mut Buffer) {
         if let Body::Length(length) = self.left {
             input.advance(usize::try_from(length).unwrap_or(usize::MAX));
         }
+    }
+
+    /// Leaves the body out, for a client that asked for the head alone.
+    #[cold]
+    pub(super) fn leave_body_out(&mut self) {
+        if let Some(lease) = &mut self.lease {
+            let head = lease.len().saturating_sub(self.bytes);
+            lease.truncate(head);
+        }
+        self.bytes = 0;
     }
 }
 
@@ -143,6 +179,7 @@ pub(super) fn answer_to(
         keep,
         bytes,
         left: request.head.body,
+        rest: None,
     }
 }
 
@@ -187,21 +224,84 @@ pub(super) async fn answer(
         return After::Abort;
     };
     let bytes = lease.len() as u64;
-    connection
-        .deadline
-        .set(core.snapshot().settings.timeouts.write_ms);
-    let (sent, _) = connection.stream.send(lease).await;
-    if sent.is_err() {
+    if send(connection, core, lease).await.is_err() {
         core.counters.client_aborts.add(1);
         return After::Abort;
     }
     entry.sent(bytes);
+    if let Some(rest) = local.rest.take() {
+        match Box::pin(send_rest(connection, core, *rest)).await {
+            Ok(bytes) => entry.sent(bytes),
+            Err(_) => {
+                core.counters.client_aborts.add(1);
+                return After::Abort;
+            }
+        }
+    }
     entry.passed(local.bytes as u64);
     if local.keep {
         After::KeepOpen
     } else {
         After::Close
     }
+}
+
+/// Sends all that is in the lease, with the time of a send for each piece that the client takes.
+async fn send(connection: &Connection, core: &Core, mut lease: Lease) -> io::Result<()> {
+    while !lease.is_empty() {
+        connection
+            .deadline
+            .set(core.snapshot().settings.timeouts.write_ms);
+        let (sent, lent) = connection.stream.send_once(lease).await;
+        lease = lent;
+        match sent? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            count => lease.advance(count),
+        }
+    }
+    Ok(())
+}
+
+/// An answer whose request is gone.
+pub(super) struct Whole<'a> {
+    pub(super) status: u16,
+    /// The word in the access log.
+    pub(super) reason: &'static str,
+    /// Field lines, each with its line ending.
+    pub(super) lines: &'a [u8],
+    pub(super) body: &'a [u8],
+    pub(super) to_head: bool,
+    /// Whether the connection goes on.
+    pub(super) keep: bool,
+    /// Whether the client speaks HTTP/1.1.
+    pub(super) modern: bool,
+}
+
+/// Gives an answer whose request is gone.
+#[cold]
+pub(super) async fn whole(
+    connection: &Connection,
+    core: &Core,
+    whole: &Whole<'_>,
+    entry: &mut Entry<'_>,
+) -> After {
+    let parts = Parts {
+        status: whole.status,
+        lines: whole.lines,
+        body: whole.body,
+        to_head: whole.to_head,
+        keep: whole.keep,
+        modern: whole.modern,
+    };
+    let mut local = Local {
+        lease: compose_whole(core, &parts, &mut Vec::new()),
+        status: whole.status,
+        reason: whole.reason,
+        keep: whole.keep,
+        bytes: if whole.to_head { 0 } else { whole.body.len() },
+        left: Body::None,
+    };
+    answer(connection, core, &mut local, entry).await
 }
 
 /// Refuses what is no valid request, and ends the connection: nothing after it can be trusted.
@@ -225,6 +325,7 @@ pub(super) async fn refuse(connection: &mut Connection, core: &Core, refusal: Re
         keep: false,
         bytes: 0,
         left: Body::None,
+        rest: None,
     };
     let after = answer(connection, core, &mut local, &mut entry).await;
     record::record(connection, &entry);
@@ -244,6 +345,9 @@ pub(super) async fn fault(
     let Some(status) = fault.status() else {
         return After::Abort;
     };
+    if let Some(mut local) = cache::instead(core, plan) {
+        return answer(connection, core, &mut local, entry).await;
+    }
     let keep = status >= 500 && plan.persistent && plan.is_wholly_sent() && !core.is_draining();
     let mut error = Error {
         status,
@@ -269,6 +373,7 @@ pub(super) async fn fault(
         keep,
         bytes: 0,
         left: Body::None,
+        rest: None,
     };
     answer(connection, core, &mut local, entry).await
 }
@@ -277,7 +382,7 @@ pub(super) async fn fault(
 pub(super) struct Stopped {
     pub(super) status: u16,
     pub(super) reason: &'static str,
-    pub(super) sentence: &'static str,
+    pub(super) sentence: Cow<'static, str>,
     /// Further field lines.
     pub(super) lines: Vec<u8>,
 }
@@ -299,9 +404,9 @@ pub(super) async fn stop(
     } = stopped;
     let keep = plan.persistent && plan.is_wholly_sent() && !core.is_draining();
     let of_route = plan.shape.as_ref();
-    let page = of_route.and_then(|shape| shape.page(status, sentence));
+    let page = of_route.and_then(|shape| shape.page(status, &sentence));
     let plain = || (status, TEXT.to_vec(), format!("{sentence}\n").into_bytes());
-    let page = page.or_else(|| last_page(core, status, sentence));
+    let page = page.or_else(|| last_page(core, status, &sentence));
     let (status, line, body) = page.unwrap_or_else(plain);
     let error = Error {
         status,
@@ -318,13 +423,18 @@ pub(super) async fn stop(
         keep,
         bytes: 0,
         left: Body::None,
+        rest: None,
     };
     answer(connection, core, &mut local, entry).await
 }
 
 /// The page for all routes, with its line: for an answer where the route has none.
 #[cold]
-fn last_page(core: &Core, status: u16, sentence: &str) -> Option<(u16, Vec<u8>, Vec<u8>)> {
+pub(super) fn last_page(
+    core: &Core,
+    status: u16,
+    sentence: &str,
+) -> Option<(u16, Vec<u8>, Vec<u8>)> {
     let snapshot = core.snapshot();
     let page = snapshot.page(status)?;
     let status = page.status.unwrap_or(status);
@@ -398,6 +508,7 @@ pub(super) fn phrase(status: u16) -> &'static str {
         405 => "Method Not Allowed",
         408 => "Request Timeout",
         410 => "Gone",
+        411 => "Length Required",
         413 => "Content Too Large",
         414 => "URI Too Long",
         417 => "Expectation Failed",

@@ -5,6 +5,7 @@
 mod accept;
 mod admit;
 mod affinity;
+mod aggregate;
 mod answer;
 mod aside;
 mod balance;
@@ -12,6 +13,7 @@ mod beside;
 mod body;
 mod breaker;
 mod budget;
+mod cache;
 mod client;
 mod connect;
 mod core;

@@ -61,11 +61,12 @@ pub(super) struct Server {
 }
 
 struct Kept {
-    link: Link,
+    link: Box<Link>,
     since: u64,
 }
 
-/// A connection to a server, counted as long as it is open.
+/// A connection to a server, counted as long as it is open. Boxed once, as it is handed about with
+/// every request.
 pub(super) struct Link {
     pub(super) stream: Rc<Stream>,
     pub(super) deadline: Deadline,
@@ -97,11 +98,9 @@ impl Link {
     }
 
     /// The same, on which a request goes on until it is closed.
-    pub(super) fn busy(self, busy: Busy) -> Self {
-        Self {
-            _busy: Some(busy),
-            ..self
-        }
+    pub(super) fn busy(mut self: Box<Self>, busy: Busy) -> Box<Self> {
+        self._busy = Some(busy);
+        self
     }
 }
 
@@ -294,7 +293,7 @@ impl Pool {
 
     /// A kept connection to a server and since which tick it was kept: the one kept last.
     #[inline]
-    pub(super) fn kept(&self, server: &Server) -> Option<(Link, u64)> {
+    pub(super) fn kept(&self, server: &Server) -> Option<(Box<Link>, u64)> {
         let kept = server.kept.borrow_mut().pop_back()?;
         self.idle.set(self.idle.get() - 1);
         Some((kept.link, kept.since))
@@ -314,7 +313,7 @@ impl Pool {
 
     /// Keeps a connection for a next request, or closes it if enough are kept.
     #[inline]
-    pub(super) fn keep(&self, server: &Server, link: Link, now: u64) {
+    pub(super) fn keep(&self, server: &Server, link: Box<Link>, now: u64) {
         if self.idle.get() < self.declared.borrow().pool.max_idle {
             link.deadline.clear();
             server

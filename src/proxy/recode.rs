@@ -29,8 +29,12 @@ const BR_PIECE: usize = 4 * 1024;
 pub(super) struct Recoded<'r> {
     /// The coding; none if it stays as it is for this client.
     pub(super) coding: Option<Coding>,
-    /// The strong entity tag that it loses.
+    /// The strong entity tag of the response.
     tag: Option<&'r [u8]>,
+    /// Whether that becomes a weak one: compressed or not, it is not the same bytes.
+    weakens: bool,
+    /// Whether it only says that what the client has is still so.
+    is_not_modified: bool,
 }
 
 /// Compresses one body.
@@ -54,7 +58,8 @@ impl<'r> Recoded<'r> {
         response: &Response<'r, '_>,
     ) -> Option<Self> {
         let fields = response.fields;
-        if !rules.suits(response.status, response.content_length, fields) {
+        let is_not_modified = response.status == 304;
+        if !is_not_modified && !rules.suits(response.status, response.content_length, fields) {
             return None;
         }
         let tag = fields
@@ -65,12 +70,18 @@ impl<'r> Recoded<'r> {
             tag: tag
                 .map(|field| field.value)
                 .filter(|value| !value.starts_with(b"W/")),
+            weakens: coding.is_some(),
+            is_not_modified,
         })
     }
 
     /// The same with this coding.
     pub(super) fn with(self, coding: Option<Coding>) -> Self {
-        Self { coding, ..self }
+        Self {
+            coding,
+            weakens: coding.is_some() || self.is_not_modified && self.weakens,
+            ..self
+        }
     }
 
     /// Whether the field `name` of the response goes.
@@ -78,17 +89,19 @@ impl<'r> Recoded<'r> {
         // What is said of the bytes is not true of the compressed ones.
         const OF_BYTES: [&str; 4] = ["accept-ranges", "content-digest", "content-md5", "digest"];
         let gone = OF_BYTES.iter().any(|one| one.eq_ignore_ascii_case(name));
-        self.coding.is_some() && (gone || self.tag.is_some() && name.eq_ignore_ascii_case("etag"))
+        let tag_goes = self.weakens && self.tag.is_some();
+        self.coding.is_some() && gone || tag_goes && name.eq_ignore_ascii_case("etag")
     }
 
     /// Writes the field lines that the response gets.
     pub(super) fn put(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"Vary: Accept-Encoding\r\n");
-        let Some(coding) = self.coding else { return };
-        for text in ["Content-Encoding: ", coding.name(), "\r\n"] {
-            out.extend_from_slice(text.as_bytes());
+        if let Some(coding) = self.coding {
+            for text in ["Content-Encoding: ", coding.name(), "\r\n"] {
+                out.extend_from_slice(text.as_bytes());
+            }
         }
-        if let Some(tag) = self.tag {
+        if let Some(tag) = self.tag.filter(|_| self.weakens) {
             out.extend_from_slice(b"ETag: W/");
             out.extend_from_slice(tag);
             out.extend_from_slice(b"\r\n");

@@ -4,7 +4,7 @@ use super::policy::{Drafts, Passed, RequestEdits};
 use super::understand::Understood;
 use crate::epoch::Settings;
 use crate::model::config::Underscores;
-use crate::table::{Forward, Found, Rewrite};
+use crate::table::{Forward, Found, Rewrite, Source};
 use crate::wire::compose::{self, Forwarding, RequestPlan};
 use crate::wire::head::Body;
 
@@ -47,9 +47,14 @@ impl Outbound<'_, '_, '_> {
             _ => {
                 path.clear();
                 let query = self.request.query.unwrap_or_default();
+                let source = Source {
+                    captures: &self.found.captures,
+                    claims: self.passed.and_then(Passed::claims),
+                    fields: &self.request.fields,
+                };
                 self.to
                     .rewrite
-                    .apply(self.request.path, query, &self.found.captures, path);
+                    .apply(self.request.path, query, &source, path);
                 path
             }
         };

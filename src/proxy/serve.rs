@@ -7,8 +7,10 @@ use std::rc::Rc;
 use super::accept::Connection;
 use super::admit::admit;
 use super::affinity::Affinity;
+use super::aggregate::{self, Aggregation};
 use super::answer::{self, After};
 use super::beside;
+use super::cache;
 use super::client;
 use super::core::Core;
 use super::fault::Refusal;
@@ -30,6 +32,8 @@ pub(super) enum Step {
     Forward(Plan),
     /// Answer it from here.
     Answer(Local),
+    /// Make several of it.
+    Aggregate(Box<Aggregation>),
 }
 
 /// Where a core composes text before it has its place; reused for every request.
@@ -75,16 +79,22 @@ pub(super) async fn exchange(connection: &mut Connection, core: &Core) -> After 
     let mut entry = Entry::begin(core);
     let after = match &mut step {
         Some(Step::Forward(plan)) => {
-            let stopped = match plan.has_extras() {
-                true => Box::pin(beside::before(connection, core, plan, &mut entry)).await,
-                false => None,
-            };
+            let mut stopped = None;
+            if plan.waits() {
+                stopped = Box::pin(cache::before(connection, core, plan, &mut entry)).await;
+            }
+            if stopped.is_none() && plan.has_extras() {
+                stopped = Box::pin(beside::before(connection, core, plan, &mut entry)).await;
+            }
             match stopped {
                 Some(after) => after,
                 None => forward::forward(connection, core, plan, &mut entry).await,
             }
         }
         Some(Step::Answer(local)) => local::answer(connection, core, local, &mut entry).await,
+        Some(Step::Aggregate(parts)) => {
+            Box::pin(aggregate::run(connection, core, parts, &mut entry)).await
+        }
         None => After::Close,
     };
     record::record(connection, &entry);
@@ -154,7 +164,8 @@ fn finish(connection: &mut Connection, length: usize, step: &mut Option<Step>) {
         match step {
             Some(Step::Forward(plan)) => plan.take_body_at_hand(input),
             Some(Step::Answer(local)) => local.skip_body_at_hand(input),
-            None => {}
+            // It takes its body itself.
+            Some(Step::Aggregate(_)) | None => {}
         }
         if input.is_empty() && input.capacity() > super::core::HEAD_BUFFER {
             connection.input = None;
@@ -165,17 +176,17 @@ fn finish(connection: &mut Connection, length: usize, step: &mut Option<Step>) {
 }
 
 /// A request that has found its route.
-struct Routed<'a, 'b, 's> {
-    connection: &'a Connection,
-    core: &'a Core,
-    snapshot: &'a Snapshot,
-    request: &'a Understood<'b, 's>,
-    found: &'a Found<'a>,
+pub(super) struct Routed<'a, 'b, 's> {
+    pub(super) connection: &'a Connection,
+    pub(super) core: &'a Core,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) request: &'a Understood<'b, 's>,
+    pub(super) found: &'a Found<'a>,
 }
 
 impl Routed<'_, '_, '_> {
     /// Does what the route says, if its policies let the request pass.
-    fn take(
+    pub(super) fn take(
         &self,
         path: &mut Vec<u8>,
         drafts: &mut Drafts,
@@ -220,6 +231,10 @@ impl Routed<'_, '_, '_> {
         } = *self;
         match &found.route.action {
             Action::Forward(to) => return self.plan(to, passed, path, drafts, composed, step),
+            Action::Aggregate(parts) => {
+                let begun = aggregate::begin(self, parts, passed.as_deref(), drafts)?;
+                *step = Some(Step::Aggregate(begun));
+            }
             Action::Redirect(redirect) => {
                 path.clear();
                 path.extend_from_slice(b"Location: ");
@@ -265,6 +280,15 @@ impl Routed<'_, '_, '_> {
             found,
         } = *self;
         let settings = &snapshot.settings;
+        let policies = passed.as_ref().map(|passed| passed.policies);
+        let renamed;
+        let request = match policies.and_then(|one| one.method_for(request.head.method)) {
+            None => request,
+            Some(method) => {
+                renamed = request.with_method(method);
+                &renamed
+            }
+        };
         let most = to
             .terms
             .max_body_bytes
@@ -296,6 +320,7 @@ impl Routed<'_, '_, '_> {
         }
         if let Some(passed) = passed {
             plan.shape = passed.shape.take();
+            plan.fill.set(passed.fill.take());
             if let Some(shape) = &mut plan.shape {
                 let policies = passed.policies;
                 let extras = beside::prepare(core, snapshot, connection, request, policies)?;

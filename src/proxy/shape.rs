@@ -6,6 +6,7 @@ use super::affinity;
 use super::answer::Exchange;
 use super::recode::Recoded;
 use crate::wire::compose;
+use crate::wire::field::Field;
 
 /// What Ringway adds to a response and takes from it.
 pub(super) struct Edits<'e, 'r> {
@@ -26,6 +27,17 @@ impl compose::Edits for Edits<'_, '_> {
         let shape = self.exchange.plan.shape.as_ref();
         shape.is_some_and(|shape| shape.drops(name))
             || self.recoded.is_some_and(|recoded| recoded.drops(name))
+    }
+
+    fn replaces(&self) -> bool {
+        let shape = self.exchange.plan.shape.as_ref();
+        shape.is_some_and(|shape| shape.replaces())
+    }
+
+    fn replace(&self, field: &Field<'_>, out: &mut Vec<u8>) -> bool {
+        let Exchange { plan, picked, .. } = self.exchange;
+        let shape = plan.shape.as_ref();
+        shape.is_some_and(|shape| shape.replace(field, &picked.server.name, out))
     }
 
     fn put(&self, out: &mut Vec<u8>) {

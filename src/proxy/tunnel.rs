@@ -55,7 +55,7 @@ impl Tunnel<'_> {
 pub(super) async fn tunnel(
     connection: &mut Connection,
     core: &Core,
-    link: Link,
+    link: Box<Link>,
     lease: Lease,
     entry: &mut Entry<'_>,
 ) -> After {

@@ -93,6 +93,25 @@ pub(super) fn understand<'b, 's>(
 }
 
 impl<'b, 's> Understood<'b, 's> {
+    /// The same with another method.
+    pub(super) fn with_method<'c>(&self, method: &'c str) -> Understood<'c, 'c>
+    where
+        'b: 'c,
+        's: 'c,
+    {
+        Understood {
+            head: Request {
+                method,
+                ..self.head
+            },
+            path: self.path,
+            query: self.query,
+            host: self.host,
+            fields: FieldLines(self.head.fields),
+            body_is_at_hand: self.body_is_at_hand,
+        }
+    }
+
     /// The question that the table answers.
     pub(super) fn question(&self) -> Question<'_, FieldLines<'b, 's>> {
         Question {

@@ -1,19 +1,23 @@
-//! What a route does with a request: forward it, redirect the client, or answer by itself.
+//! What a route does with a request: forward it, redirect the client, answer by itself, or ask
+//! several other routes.
 
 use std::sync::Arc;
 
+use super::aggregate::Aggregate;
 use super::captures::Captures;
-use super::condition::Question;
+use super::condition::{NoFields, Question};
 use super::error::CompileError;
 use super::pattern::PathPattern;
 use super::retry::Retries;
-use super::rewrite::{Filling, Pieces, Places, Rewrite, rewrite_error};
+use super::rewrite::{Filling, Pieces, Places, Rewrite, Source, rewrite_error};
 use super::upstream::UpstreamId;
 use crate::model;
 
 /// What a route does with a request.
 #[derive(Clone, Debug)]
 pub enum Action {
+    /// Asks several routes and joins their answers.
+    Aggregate(Box<Aggregate>),
     /// Sends it on to an upstream.
     Forward(Forward),
     /// Sends the client elsewhere.
@@ -104,6 +108,15 @@ impl Action {
         terms: &Arc<Terms>,
     ) -> Result<Self, CompileError> {
         match (upstream, &route.redirect, &route.respond) {
+            (None, None, None) => match &route.aggregate {
+                Some(declared) => {
+                    let captures = path.capture_names();
+                    let aggregate = Aggregate::compile(id, declared, route, &captures)?;
+                    Ok(Self::Aggregate(Box::new(aggregate)))
+                }
+                None => Err(CompileError::Action { route: id.into() }),
+            },
+            _ if route.aggregate.is_some() => Err(CompileError::Action { route: id.into() }),
             (Some(upstream), None, None) => Ok(Self::Forward(Forward {
                 upstream,
                 rewrite: Rewrite::compile(id, route, path)?,
@@ -132,6 +145,7 @@ impl Action {
                 rewrite: Rewrite::Template(template),
                 ..
             }) => template.pieces.use_captures(),
+            Self::Aggregate(aggregate) => aggregate.uses_captures(),
             Self::Redirect(redirect) => redirect.to.use_captures(),
             Self::Forward(_) | Self::Respond(_) => false,
         }
@@ -184,9 +198,14 @@ impl Redirect {
         self.to.fill(
             &Filling {
                 path,
-                captures,
+                source: &Source {
+                    captures,
+                    claims: None,
+                    fields: &NoFields,
+                },
                 host,
                 query,
+                value: b"",
             },
             into,
         );

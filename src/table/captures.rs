@@ -17,6 +17,12 @@ pub struct Captures {
 // === impl Captures ===
 
 impl Captures {
+    /// None at all.
+    pub const NONE: Self = Self {
+        count: 0,
+        ranges: [(0, 0); CAPTURES_MAX],
+    };
+
     /// How many there are.
     pub fn count(&self) -> usize {
         usize::from(self.count)

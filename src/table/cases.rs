@@ -26,12 +26,15 @@ fn rewritten(declared: &str, path: &str) -> String {
     };
     let found = table.find(&question).expect("a match");
     let mut into = Vec::new();
+    let source = Source {
+        captures: &found.captures,
+        claims: None,
+        fields: &fields,
+    };
     match &found.route.action {
-        Action::Forward(forward) => forward
-            .rewrite
-            .apply(path, b"a=b", &found.captures, &mut into),
+        Action::Forward(forward) => forward.rewrite.apply(path, b"a=b", &source, &mut into),
         Action::Redirect(redirect) => redirect.location(&question, &found.captures, &mut into),
-        Action::Respond(_) => {}
+        Action::Aggregate(_) | Action::Respond(_) => {}
     }
     String::from_utf8(into).expect("text")
 }
@@ -75,7 +78,8 @@ fn what_cannot_be_compiled_is_refused_with_its_reason() {
         ),
         (
             r#"{"path": "/a"}"#,
-            "route '/a': give exactly one of 'upstream', 'redirect' and 'respond'",
+            "route '/a': give exactly one of 'upstream', 'redirect', 'respond' and \
+             'aggregate'",
         ),
         (
             r#"{"path": "/a", "upstream": "u", "rewrite_template": "/{x}"}"#,

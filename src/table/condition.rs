@@ -19,6 +19,22 @@ pub trait Fields {
     fn any(&self, name: &[u8], accept: &mut dyn FnMut(&[u8]) -> bool) -> bool;
 }
 
+impl std::fmt::Debug for dyn Fields + '_ {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Fields")
+    }
+}
+
+/// A request without fields.
+#[derive(Clone, Copy, Debug)]
+pub struct NoFields;
+
+impl Fields for NoFields {
+    fn any(&self, _: &[u8], _: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        false
+    }
+}
+
 /// A request, as far as the choice of a route depends on it.
 #[derive(Debug)]
 pub struct Question<'r, F> {

@@ -1,5 +1,5 @@
 //! Directory: what routes refer to by name beside upstreams: key sets of files and URLs, token
-//! verifiers, holders of keys, and the pages of last resort.
+//! verifiers, holders of keys, regions of the output cache, and the pages of last resort.
 //!
 //! Like all of the table it is immutable and shared: a change copies one path of a map. Routes
 //! look things up when a request needs them, so a changed key touches no route.
@@ -11,6 +11,7 @@ use super::jwt::{Jwt, KeySet};
 use super::map::{Entry, Map};
 use super::policy::ErrorPage;
 use super::seed::Seed;
+use crate::cache::Regions;
 use crate::model;
 
 /// What routes refer to by name.
@@ -21,6 +22,8 @@ pub(super) struct Directory {
     verifiers: Map<Verifier>,
     consumers: Map<Consumer>,
     pub(super) pages: Arc<[ErrorPage]>,
+    /// Those of the output cache; all tables of a process share them.
+    pub(super) regions: Regions,
 }
 
 /// A file or URL with keys, and how many routes and verifiers use it.
@@ -44,6 +47,7 @@ impl Directory {
             verifiers: Map::new(),
             consumers: Map::new(),
             pages: Arc::default(),
+            regions: Regions::default(),
         }
     }
 

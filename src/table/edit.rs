@@ -1,10 +1,12 @@
 //! Changes to fields and queries, and the texts that a request fills in.
 
 use super::captures::Captures;
+use super::condition::Fields;
 use super::error::{CompileError, PatternFault};
-use super::jwt::Claims;
+use super::jwt::{Claims, Quote};
 use crate::model;
-use crate::model::policy::{Auth, AuthKind};
+use crate::model::policy::{Auth, AuthKind, Replacement};
+use crate::wire::compose::put_field;
 use crate::wire::pairs;
 
 /// Changes to the fields of a message, or to a query.
@@ -12,8 +14,21 @@ use crate::wire::pairs;
 pub struct Edits {
     /// Names of what goes: removed, or set anew; fields in lower case.
     dropped: Box<[Box<str>]>,
+    /// Text that is replaced.
+    replaced: Box<[Replaced]>,
     /// What is put in.
     put: Box<[(Box<str>, Text)]>,
+    /// Whether that comes before all else; in a query.
+    first: bool,
+}
+
+/// Text that is replaced in the values of a field.
+#[derive(Clone, Debug)]
+struct Replaced {
+    field: Box<str>,
+    /// None is the URL of the server.
+    find: Option<Box<[u8]>>,
+    with: Box<[u8]>,
 }
 
 /// A text with places that a request fills in.
@@ -24,9 +39,11 @@ pub struct Text(Box<[Piece]>);
 enum Piece {
     Capture(u8),
     /// Of the token that was the proof.
-    Claim(Box<str>),
+    Claim(Quote),
     ClientIp,
     Consumer,
+    /// The value of a field.
+    Field(Box<[u8]>),
     Host,
     Literal(Box<[u8]>),
     Method,
@@ -39,6 +56,12 @@ enum Piece {
 
 /// What stands before the name of a query parameter in a place.
 pub(super) const PARAMETER: &str = "query.";
+/// What stands before the name of a field in a place.
+pub(super) const FIELD: &str = "header.";
+/// What stands before the name of a claim in a place.
+pub(super) const CLAIM: &str = "claim.";
+/// What stands for the URL of the server that answered.
+const SERVER_URL: &str = "{server_url}";
 
 /// What a request puts in the places of a [`Text`].
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +72,8 @@ pub struct Filling<'a> {
     pub consumer: &'a [u8],
     /// What its token says, if that was the proof.
     pub claims: Option<&'a Claims>,
+    /// The fields.
+    pub fields: &'a dyn Fields,
     /// The host asked for.
     pub host: &'a [u8],
     /// The method.
@@ -92,7 +117,10 @@ impl Edits {
         if let Some(auth) = &route.auth {
             proofs_in_query(auth, &mut all.remove);
         }
-        Self::of(id, Some(&all), captures)
+        Ok(Self {
+            first: route.request_query_first,
+            ..Self::of(id, Some(&all), captures)?
+        })
     }
 
     /// Compiles what is declared.
@@ -113,13 +141,15 @@ impl Edits {
         });
         Ok(Self {
             dropped: dropped.map(|name| name.as_str().into()).collect(),
+            replaced: declared.replace.iter().map(Replaced::of).collect(),
+            first: false,
             put: put.collect::<Result<_, CompileError>>()?,
         })
     }
 
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
-        self.dropped.is_empty() && self.put.is_empty()
+        self.dropped.is_empty() && self.put.is_empty() && self.replaced.is_empty()
     }
 
     /// In words, for `explain`.
@@ -127,11 +157,37 @@ impl Edits {
         let put: Vec<&str> = self.put.iter().map(|(name, _)| &**name).collect();
         let gone = self.dropped.iter().map(|name| &**name);
         let gone: Vec<&str> = gone.filter(|name| !put.contains(name)).collect();
-        match (put.is_empty(), gone.is_empty()) {
-            (false, true) => format!("{} put in", put.join(", ")),
-            (true, _) => format!("{} taken out", gone.join(", ")),
-            _ => format!("{} taken out, {} put in", gone.join(", "), put.join(", ")),
+        let replaced: Vec<&str> = self.replaced.iter().map(|one| &*one.field).collect();
+        let said = [
+            (gone, "taken out"),
+            (replaced, "replaced in"),
+            (put, "put in"),
+        ];
+        let said = said.into_iter().filter(|(names, _)| !names.is_empty());
+        let said = said.map(|(names, what)| format!("{} {what}", names.join(", ")));
+        said.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether the values of fields are looked through for text that is replaced.
+    #[inline]
+    pub fn replaces(&self) -> bool {
+        !self.replaced.is_empty()
+    }
+
+    /// Writes the line of the field `name` with what is replaced in `value`; `false` if nothing is
+    /// replaced in that field. `server` is the URL of the server that answered.
+    pub fn put_replaced(&self, name: &str, value: &[u8], server: &str, out: &mut Vec<u8>) -> bool {
+        let is_for = |one: &&Replaced| one.field.eq_ignore_ascii_case(name);
+        if !self.replaced.iter().any(|one| is_for(&one)) {
+            return false;
         }
+        let mut value = value.to_vec();
+        for one in self.replaced.iter().filter(is_for) {
+            let find = one.find.as_deref().unwrap_or(server.as_bytes());
+            value = replaced(&value, find, &one.with);
+        }
+        put_field(out, name.as_bytes(), &value);
+        true
     }
 
     /// Whether the field `name` goes; case does not matter.
@@ -157,6 +213,9 @@ impl Edits {
     /// Writes the query as it is after the changes, without a `?`.
     pub fn edit_query(&self, with: &Filling<'_>, out: &mut Vec<u8>) {
         let start = out.len();
+        if self.first {
+            self.put_parameters(with, start, out);
+        }
         let pairs = with.query.split(|byte| *byte == b'&');
         for pair in pairs.filter(|pair| !pair.is_empty()) {
             let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
@@ -166,9 +225,32 @@ impl Edits {
                 .any(|dropped| dropped.as_bytes() == name)
             {
                 separate(out, start);
-                out.extend_from_slice(pair);
+                self.put_pair(name, pair, out);
             }
         }
+        if !self.first {
+            self.put_parameters(with, start, out);
+        }
+    }
+
+    /// Writes a parameter of the client, with what is replaced in its value.
+    fn put_pair(&self, name: &[u8], pair: &[u8], out: &mut Vec<u8>) {
+        let is_for = |one: &&Replaced| one.field.as_bytes() == name;
+        if !self.replaced.iter().any(|one| is_for(&one)) {
+            return out.extend_from_slice(pair);
+        }
+        let (name, value) = pair.split_at((name.len() + 1).min(pair.len()));
+        let mut value = value.to_vec();
+        for one in self.replaced.iter().filter(is_for) {
+            value = replaced(&value, one.find.as_deref().unwrap_or_default(), &one.with);
+        }
+        out.extend_from_slice(name);
+        let start = out.len();
+        out.extend_from_slice(&value);
+        encode(out, start);
+    }
+
+    fn put_parameters(&self, with: &Filling<'_>, start: usize, out: &mut Vec<u8>) {
         for (name, text) in &self.put {
             separate(out, start);
             out.extend_from_slice(name.as_bytes());
@@ -262,8 +344,34 @@ fn encode(out: &mut Vec<u8>, start: usize) {
     }
 }
 
-/// The start of the name of a place that a claim fills in.
-const CLAIM: &str = "claim.";
+impl Replaced {
+    fn of(declared: &Replacement) -> Self {
+        let find = declared.find.as_str();
+        Self {
+            field: declared.name.as_str().into(),
+            find: (find != SERVER_URL).then(|| find.as_bytes().into()),
+            with: declared.with.as_bytes().into(),
+        }
+    }
+}
+
+/// `value` with `with` wherever it had `find`.
+fn replaced(value: &[u8], find: &[u8], with: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len());
+    let mut rest = value;
+    while !rest.is_empty() {
+        if !find.is_empty()
+            && let Some(after) = rest.strip_prefix(find)
+        {
+            out.extend_from_slice(with);
+            rest = after;
+        } else if let Some((byte, after)) = rest.split_first() {
+            out.push(*byte);
+            rest = after;
+        }
+    }
+    out
+}
 
 // === impl Text ===
 
@@ -294,9 +402,6 @@ impl Text {
             let capture = captures.iter().position(|capture| *capture == name);
             pieces.push(match (capture, name) {
                 (Some(index), _) => Piece::Capture(index as u8),
-                (None, name) if name.starts_with(CLAIM) => {
-                    Piece::Claim(name.trim_start_matches(CLAIM).into())
-                }
                 (None, "client_ip") => Piece::ClientIp,
                 (None, "consumer") => Piece::Consumer,
                 (None, "host") => Piece::Host,
@@ -304,10 +409,7 @@ impl Text {
                 (None, "path") => Piece::Path,
                 (None, "query") => Piece::Query,
                 (None, "route") => Piece::Route,
-                (None, name) => match name.strip_prefix(PARAMETER) {
-                    Some(name) => Piece::Parameter(name.as_bytes().into()),
-                    None => return Err(PatternFault::UnknownCapture),
-                },
+                (None, name) => Piece::named(name)?,
             });
             rest = after;
         }
@@ -326,9 +428,15 @@ impl Text {
     pub fn fill(&self, with: &Filling<'_>, out: &mut Vec<u8>) {
         for piece in &self.0 {
             out.extend_from_slice(match piece {
-                Piece::Claim(name) => {
-                    let claim = with.claims.and_then(|claims| claims.text(name));
-                    out.extend_from_slice(claim.unwrap_or_default().as_bytes());
+                Piece::Claim(quote) => {
+                    quote.put(with.claims, out);
+                    continue;
+                }
+                Piece::Field(name) => {
+                    with.fields.any(name, &mut |value| {
+                        out.extend_from_slice(value);
+                        true
+                    });
                     continue;
                 }
                 Piece::Capture(index) => with.captures.text(usize::from(*index), with.path),
@@ -342,6 +450,23 @@ impl Text {
                 Piece::Query => with.query,
                 Piece::Route => with.route,
             });
+        }
+    }
+}
+
+// === impl Piece ===
+
+impl Piece {
+    /// What a place stands for that has a name of its own.
+    fn named(name: &str) -> Result<Self, PatternFault> {
+        if let Some(name) = name.strip_prefix(PARAMETER) {
+            Ok(Self::Parameter(name.as_bytes().into()))
+        } else if let Some(name) = name.strip_prefix(FIELD) {
+            Ok(Self::Field(name.to_ascii_lowercase().into_bytes().into()))
+        } else if let Some(claim) = name.strip_prefix(CLAIM) {
+            Ok(Self::Claim(Quote::parse(claim)))
+        } else {
+            Err(PatternFault::UnknownCapture)
         }
     }
 }
@@ -362,6 +487,7 @@ mod tests {
             client_ip: b"192.0.2.1",
             consumer: b"",
             claims: None,
+            fields: &crate::table::NoFields,
             host: b"h",
             method: b"GET",
             path: b"/p",
@@ -387,6 +513,26 @@ mod tests {
             edits.edit_query(&filling(before.as_bytes(), &captures), &mut out);
             assert_eq!(String::from_utf8(out).unwrap(), after);
         }
+    }
+
+    #[test]
+    fn text_is_replaced_and_what_is_put_in_can_come_first() {
+        let mut edits = edits(
+            r#"{"replace": [{"name": "a", "find": "x", "with": "y&"}, {"name": "B", "find": "1"}],
+                "set": [{"name": "n", "value": "1"}]}"#,
+        );
+        edits.first = true;
+        let captures = Captures::default();
+        let mut out = Vec::new();
+        edits.edit_query(&filling(b"a=axbx&a&B=121&c=x", &captures), &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "n=1&a=ay%26by%26&a&B=2&c=x"
+        );
+        let mut out = Vec::new();
+        assert!(edits.put_replaced("b", b"0110", "", &mut out));
+        assert!(!edits.put_replaced("c", b"1", "", &mut out));
+        assert_eq!(String::from_utf8(out).unwrap(), "b: 00\r\n");
     }
 
     #[test]

@@ -10,8 +10,10 @@ pub enum CompileError {
         /// The route.
         route: String,
     },
-    /// The route has no `upstream`, `redirect` or `respond`, or more than one of them.
-    #[error("route '{route}': give exactly one of 'upstream', 'redirect' and 'respond'")]
+    /// The route has no `upstream`, `redirect`, `respond` or `aggregate`, or more than one of them.
+    #[error(
+        "route '{route}': give exactly one of 'upstream', 'redirect', 'respond' and 'aggregate'"
+    )]
     Action {
         /// The route.
         route: String,

@@ -10,7 +10,9 @@
 //! (what makes sharing possible), `upstream`.
 
 mod action;
+mod aggregate;
 mod auth;
+mod cache;
 mod captures;
 #[cfg(test)]
 mod cases;
@@ -32,6 +34,7 @@ mod order;
 mod pattern;
 pub mod policy;
 mod prove;
+mod require;
 mod retry;
 mod rewrite;
 mod route;
@@ -50,15 +53,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use action::{Action, Forward, Redirect, Respond, RouteTimeouts, Terms};
+pub use aggregate::{Aggregate, Part};
 pub use captures::{CAPTURES_MAX, Captures};
-pub use condition::{Conditions, Fields, Question, Unmet};
+pub use condition::{Conditions, Fields, NoFields, Question, Unmet};
 pub use error::{CompileError, PatternFault};
 pub use explain::{Outcome, VERDICTS_MAX, Verdict};
 pub use maglev::Maglev;
 pub use order::{AGE_MAX, Criterion, Order, PATH_BYTES_MAX, SEGMENTS_MAX};
 pub use pattern::{HostPattern, PathKind, PathPattern};
 pub use retry::Retries;
-pub use rewrite::{Pieces, PrefixRewrite, Rewrite, Template};
+pub use rewrite::{Pieces, PrefixRewrite, Rewrite, Source, Template};
 pub use route::{Route, default_id};
 pub use spread::{Key, Queue, Spread, Sticky};
 pub use upstream::{Endpoint, PoolLimits, Server, Upstream, UpstreamId};
@@ -67,6 +71,7 @@ use self::directory::Directory;
 use self::hosts::Hosts;
 use self::map::Map;
 use self::policy::{ErrorPage, Jwt, KeySet};
+use self::route::Known;
 use self::seed::Seed;
 use self::upstream::Upstreams;
 use crate::model;
@@ -200,6 +205,7 @@ impl Table {
             upstreams: self.upstreams.clone(),
             ..Self::empty()
         };
+        next.directory.regions = self.directory.regions.clone();
         next.upstreams.forget_routes();
         let mut uses = Uses::default();
         let mut names = HashSet::new();
@@ -331,6 +337,16 @@ impl Table {
         })
     }
 
+    /// The route with this id for `path`, or one of its further paths; nothing else of it is looked
+    /// at. None if there is no such route, or the path is none of its.
+    pub fn find_by_id(&self, id: &str, path: &[u8]) -> Option<Found<'_>> {
+        let further = (1..).map_while(|number| self.route(&model::Route::further_id(id, number)));
+        let mut all = self.route(id).into_iter().chain(further);
+        let route = all.find(|route| route.path().matches(path))?;
+        let captures = route.captures(path);
+        Some(Found { route, captures })
+    }
+
     /// What became of each route that matches host or path of `question`: first the winner, then
     /// those that match but come later in the order, then those that fail a condition, then those
     /// that only have the path or only the host in common. At most [`VERDICTS_MAX`] of them.
@@ -391,6 +407,17 @@ impl Table {
         self.directory.sources()
     }
 
+    /// Whether a route of it keeps responses, or one of a table before it did.
+    pub fn keeps_responses(&self) -> bool {
+        !self.directory.regions.is_empty()
+    }
+
+    /// Drops all that is kept in a region of the output cache, at once and for every core; says
+    /// whether a route has that region.
+    pub fn drop_region(&self, name: &str) -> bool {
+        self.directory.regions.drop_all(name)
+    }
+
     /// The body of our own answer of this status, where the route has none.
     pub fn page(&self, status: u16) -> Option<&ErrorPage> {
         let mut pages = self.directory.pages.iter();
@@ -422,7 +449,12 @@ impl Table {
         let before = limited.then(|| before.unwrap_or(self).route(id).cloned());
         let before = before.flatten();
         let upstream = |name: &str| self.upstreams.id(name);
-        let route = Route::compile(id, declared, age, &upstream, before.as_deref(), &self.terms)?;
+        let known = Known {
+            before: before.as_deref(),
+            terms: &self.terms,
+            regions: &self.directory.regions,
+        };
+        let route = Route::compile(id, declared, age, &upstream, &known)?;
         if let Action::Forward(forward) = &route.action {
             self.terms = forward.terms.clone();
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 pub use super::auth::{Auth, ForwardAuth, Group, Known, digest};
+pub use super::cache::{Authorized, Cache};
 pub use super::compress::Compress;
 pub use super::consumer::{Consumer, Shut};
 pub use super::cors::{Cors, is_of_cors};
@@ -15,8 +16,10 @@ use super::error::CompileError;
 pub use super::jwt::{Claims, Jwt, KeySet, KeysFault, Rejected};
 pub use super::limit::{Limit, Taken};
 pub use super::prove::{Denied, Evidence, Proof};
+pub use super::require::Required;
 pub use super::split::{Part, Split};
 use super::upstream::UpstreamId;
+use crate::cache::Regions;
 use crate::model;
 
 /// What a route does beside passing requests on.
@@ -34,6 +37,10 @@ pub struct Policies {
     pub cors: Option<Cors>,
     /// Who may come in.
     pub auth: Option<Auth>,
+    /// What the claims of a token must be.
+    pub require: Box<[Required]>,
+    /// Methods that need no proof.
+    exempt: Box<[Box<str>]>,
     /// How many requests may come in.
     pub limit: Option<Limit>,
     /// What every request is answered with.
@@ -42,6 +49,8 @@ pub struct Policies {
     pub request: Edits,
     /// Changes to the query.
     pub query: Edits,
+    /// The method that the server gets.
+    method: Option<Box<str>>,
     /// The host that the server gets.
     pub host: Option<Text>,
     /// Changes to the fields of the response.
@@ -50,6 +59,8 @@ pub struct Policies {
     pub split: Option<Split>,
     /// After how many milliseconds a second server is asked.
     pub hedge_ms: Option<u64>,
+    /// Which responses are kept.
+    pub cache: Option<Cache>,
     /// Which responses are compressed.
     pub compress: Option<Compress>,
     /// Who gets a copy of the requests.
@@ -110,6 +121,7 @@ impl Policies {
         captures: &[&str],
         before: Option<&Self>,
         upstream: &dyn Fn(&str) -> Option<UpstreamId>,
+        regions: &Regions,
     ) -> Result<Option<Arc<Self>>, CompileError> {
         if !has_any(route) {
             return Ok(None);
@@ -130,6 +142,13 @@ impl Policies {
                 Some(auth) => Some(Auth::of(id, auth, upstream)?),
                 None => None,
             },
+            require: Self::required(id, route, captures)?,
+            exempt: route
+                .auth
+                .iter()
+                .flat_map(|auth| &auth.exempt_methods)
+                .map(|method| method.as_str().into())
+                .collect(),
             limit: route
                 .rate_limit
                 .as_ref()
@@ -141,6 +160,7 @@ impl Policies {
                 .map(Maintenance::of),
             request: Edits::request(id, route, captures)?,
             query: Edits::query(id, route, captures)?,
+            method: route.method_rewrite.as_deref().map(Into::into),
             host: match &route.host_rewrite {
                 Some(text) => Some(Text::parse(id, text, captures)?),
                 None => None,
@@ -148,6 +168,7 @@ impl Policies {
             response: Edits::of(id, route.response_headers.as_ref(), captures)?,
             split: Split::compile(id, route, upstream)?,
             hedge_ms: route.retry.hedge_after_ms,
+            cache: Cache::of(id, route, regions),
             compress: route.compress.as_ref().map(Compress::of),
             mirror: match &route.mirror {
                 None => None,
@@ -164,12 +185,39 @@ impl Policies {
         Ok(Some(Arc::new(policies)))
     }
 
+    fn required(
+        id: &str,
+        route: &model::Route,
+        captures: &[&str],
+    ) -> Result<Box<[Required]>, CompileError> {
+        let declared = route.auth.iter().flat_map(|auth| &auth.require);
+        declared
+            .map(|one| Required::of(id, one, captures))
+            .collect()
+    }
+
+    /// Who may come in, for requests of this method.
+    #[inline]
+    pub fn auth_for(&self, method: &str) -> Option<&Auth> {
+        let auth = self.auth.as_ref()?;
+        let is_exempt = self.exempt.iter().any(|exempt| **exempt == *method);
+        (!is_exempt).then_some(auth)
+    }
+
+    /// The method that the server gets instead of this one; HEAD stays what it is, as its answer
+    /// has no body.
+    #[inline]
+    pub fn method_for(&self, method: &str) -> Option<&str> {
+        self.method.as_deref().filter(|_| method != "HEAD")
+    }
+
     /// Whether filling in its texts needs what the path captures.
     pub(super) fn uses_captures(&self) -> bool {
         self.request.use_captures()
             || self.query.use_captures()
             || self.response.use_captures()
             || self.host.as_ref().is_some_and(Text::uses_captures)
+            || self.require.iter().any(Required::uses_captures)
     }
 
     /// Whether a method is served.
@@ -206,6 +254,7 @@ fn has_any(route: &model::Route) -> bool {
         || route.rate_limit.is_some()
         || route.retry.hedge_after_ms.is_some()
         || route.mirror.is_some()
+        || route.cache.is_some()
         || route.compress.is_some()
         || route
             .maintenance
@@ -213,6 +262,7 @@ fn has_any(route: &model::Route) -> bool {
             .is_some_and(|maintenance| maintenance.enabled)
         || route.request_headers.is_some()
         || route.request_query.is_some()
+        || route.method_rewrite.is_some()
         || route.host_rewrite.is_some()
         || route.response_headers.is_some()
 }

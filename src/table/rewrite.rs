@@ -4,8 +4,10 @@
 //! on the way.
 
 use super::captures::Captures;
-use super::edit::PARAMETER;
+use super::condition::Fields;
+use super::edit::{CLAIM, FIELD, PARAMETER};
 use super::error::{CompileError, PatternFault};
+use super::jwt::{Claims, Quote};
 use super::pattern::PathPattern;
 use crate::model;
 use crate::wire::pairs;
@@ -49,19 +51,27 @@ pub struct Pieces(Box<[Piece]>);
 #[derive(Clone, Debug)]
 enum Piece {
     Capture(u8),
+    /// Of the token that was the proof.
+    Claim(Quote),
+    /// The value of a field.
+    Field(Box<[u8]>),
     Host,
     /// The value of a query parameter.
     Parameter(Box<[u8]>),
     Path,
     Query,
     Text(Box<[u8]>),
+    /// One of the values that a part of an aggregate is made for.
+    Value,
 }
 
 /// What may stand in a template besides captures.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub(super) enum Places {
-    /// Nothing: it makes a path.
+    /// Fields and claims: it makes a path.
     Captures,
+    /// `{value}`: it makes the path of a part.
+    Part,
     /// `{host}`, `{path}` and `{query}`.
     Request,
 }
@@ -69,9 +79,21 @@ pub(super) enum Places {
 /// What a request puts in the places of [`Pieces`].
 pub(super) struct Filling<'a> {
     pub(super) path: &'a [u8],
-    pub(super) captures: &'a Captures,
+    pub(super) source: &'a Source<'a>,
     pub(super) host: &'a [u8],
     pub(super) query: &'a [u8],
+    pub(super) value: &'a [u8],
+}
+
+/// What a request has for a path that is made anew.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// What its path captures.
+    pub captures: &'a Captures,
+    /// What its token says, if that was the proof.
+    pub claims: Option<&'a Claims>,
+    /// Its fields.
+    pub fields: &'a dyn Fields,
 }
 
 // === impl Rewrite ===
@@ -81,7 +103,7 @@ impl Rewrite {
     ///
     /// Captures go in as they stand, encoded as in the path. Where a replaced prefix and what
     /// follows it would bring two slashes together, one is left out.
-    pub fn apply(&self, path: &[u8], query: &[u8], captures: &Captures, into: &mut Vec<u8>) {
+    pub fn apply(&self, path: &[u8], query: &[u8], source: &Source<'_>, into: &mut Vec<u8>) {
         let start = into.len();
         match self {
             Self::Keep => into.extend_from_slice(path),
@@ -93,9 +115,10 @@ impl Rewrite {
                 template.pieces.fill(
                     &Filling {
                         path,
-                        captures,
+                        source,
                         host: b"",
                         query,
+                        value: b"",
                     },
                     into,
                 );
@@ -185,10 +208,8 @@ impl Pieces {
                 (None, "host", Places::Request) => Piece::Host,
                 (None, "path", Places::Request) => Piece::Path,
                 (None, "query", Places::Request) => Piece::Query,
-                (None, name, _) => match name.strip_prefix(PARAMETER) {
-                    Some(name) => Piece::Parameter(name.as_bytes().into()),
-                    None => return Err(PatternFault::UnknownCapture),
-                },
+                (None, "value", Places::Part) => Piece::Value,
+                (None, name, places) => Piece::named(name, places)?,
             });
             rest = after;
         }
@@ -206,7 +227,19 @@ impl Pieces {
         for piece in &self.0 {
             match piece {
                 Piece::Capture(index) => {
-                    into.extend_from_slice(with.captures.text(usize::from(*index), with.path));
+                    let text = with.source.captures.text(usize::from(*index), with.path);
+                    into.extend_from_slice(text);
+                }
+                Piece::Claim(quote) => {
+                    let mut text = Vec::new();
+                    quote.put(with.source.claims, &mut text);
+                    put_plain(&text, into);
+                }
+                Piece::Field(name) => {
+                    with.source.fields.any(name, &mut |value| {
+                        put_plain(value, into);
+                        true
+                    });
                 }
                 Piece::Host => into.extend_from_slice(with.host),
                 Piece::Parameter(name) => {
@@ -219,6 +252,7 @@ impl Pieces {
                     into.extend_from_slice(with.query);
                 }
                 Piece::Text(text) => into.extend_from_slice(text),
+                Piece::Value => put_plain(with.value, into),
             }
         }
     }
@@ -232,6 +266,31 @@ impl Piece {
             return Err(PatternFault::Brace);
         }
         Ok((!text.is_empty()).then(|| Self::Text(text.as_bytes().into())))
+    }
+
+    /// What a place stands for that has a name of its own.
+    fn named(name: &str, places: Places) -> Result<Self, PatternFault> {
+        if let Some(name) = name.strip_prefix(PARAMETER) {
+            return Ok(Self::Parameter(name.as_bytes().into()));
+        }
+        let field = name.strip_prefix(FIELD);
+        let claim = name.strip_prefix(CLAIM);
+        match (places, field, claim) {
+            (Places::Captures, Some(name), _) => {
+                Ok(Self::Field(name.to_ascii_lowercase().into_bytes().into()))
+            }
+            (Places::Captures, _, Some(claim)) => Ok(Self::Claim(Quote::parse(claim))),
+            _ => Err(PatternFault::UnknownCapture),
+        }
+    }
+}
+
+/// The same for a text that is not encoded.
+fn put_plain(value: &[u8], into: &mut Vec<u8>) {
+    let start = into.len();
+    value.iter().for_each(|byte| put_byte(*byte, into));
+    if into.iter().skip(start).all(|byte| *byte == b'.') {
+        into.truncate(start);
     }
 }
 
@@ -291,6 +350,16 @@ pub(super) fn rewrite_error(id: &str, template: &str, fault: PatternFault) -> Co
 mod tests {
     use super::*;
 
+    const NO_CAPTURES: &Captures = &Captures::NONE;
+
+    fn nothing() -> Source<'static> {
+        Source {
+            captures: NO_CAPTURES,
+            claims: None,
+            fields: &crate::table::NoFields,
+        }
+    }
+
     fn prefix(pattern: &str, replacement: &str) -> Rewrite {
         Rewrite::Prefix(Box::new(PrefixRewrite {
             pattern: pattern.as_bytes().into(),
@@ -300,7 +369,7 @@ mod tests {
 
     fn applied(rewrite: &Rewrite, path: &str) -> String {
         let mut into = b"before ".to_vec();
-        rewrite.apply(path.as_bytes(), b"", &Captures::default(), &mut into);
+        rewrite.apply(path.as_bytes(), b"", &nothing(), &mut into);
         String::from_utf8(into).expect("text")
     }
 
@@ -360,7 +429,7 @@ mod tests {
             ("", "/a//z"),
         ] {
             let mut into = Vec::new();
-            rewrite.apply(b"/", query.as_bytes(), &Captures::default(), &mut into);
+            rewrite.apply(b"/", query.as_bytes(), &nothing(), &mut into);
             assert_eq!(String::from_utf8(into).unwrap(), expected, "{query}");
         }
     }

@@ -14,6 +14,7 @@ use super::order::{AGE_MAX, Criteria, Order};
 use super::pattern::{HostPattern, PathPattern, ReadPath, Shape};
 use super::policy::Policies;
 use super::upstream::UpstreamId;
+use crate::cache::Regions;
 use crate::model;
 
 /// One route, compiled. There may be a million, so what most of them do not have is kept apart,
@@ -36,6 +37,16 @@ pub struct Route {
     host: HostKind,
     shape: Shape,
     uses_captures: bool,
+}
+
+/// What a table knows that goes on with a route.
+pub(super) struct Known<'t> {
+    /// The route with its id until now.
+    pub(super) before: Option<&'t Route>,
+    /// Terms of another route, to be shared if they are the same.
+    pub(super) terms: &'t Arc<Terms>,
+    /// Where responses are kept.
+    pub(super) regions: &'t Regions,
 }
 
 /// What few routes have.
@@ -78,15 +89,13 @@ pub fn default_id(route: &model::Route) -> String {
 // === impl Route ===
 
 impl Route {
-    /// Compiles `declared` under the id `id`; `upstream` tells the number of an upstream's name,
-    /// `terms` are those of another route, to be shared if they are the same.
+    /// Compiles `declared` under the id `id`; `upstream` tells the number of an upstream's name.
     pub(super) fn compile(
         id: &str,
         declared: &model::Route,
         age: u64,
         upstream: &dyn Fn(&str) -> Option<UpstreamId>,
-        before: Option<&Self>,
-        terms: &Arc<Terms>,
+        known: &Known<'_>,
     ) -> Result<Self, CompileError> {
         if age > AGE_MAX {
             return Err(CompileError::Age { route: id.into() });
@@ -107,7 +116,7 @@ impl Route {
                 upstream: name.clone(),
             })?),
         };
-        let action = Action::compile(id, declared, forwards_to, path, terms)?;
+        let action = Action::compile(id, declared, forwards_to, path, known.terms)?;
         let mut criteria = Criteria {
             rank: declared.rank,
             host: host.weight(),
@@ -121,8 +130,9 @@ impl Route {
             age,
         };
         path.weigh(&mut criteria);
-        let before = before.and_then(|before| before.policies.as_deref());
-        let policies = Policies::compile(id, declared, &path.capture_names(), before, upstream)?;
+        let captures = path.capture_names();
+        let before = known.before.and_then(|before| before.policies.as_deref());
+        let policies = Policies::compile(id, declared, &captures, before, upstream, known.regions)?;
         let uses_captures = action.uses_captures()
             || policies
                 .as_ref()
@@ -238,7 +248,7 @@ impl Route {
 
     /// What the action needs to know of `path`, which matches.
     #[inline]
-    pub(super) fn captures(&self, path: &[u8]) -> Captures {
+    pub fn captures(&self, path: &[u8]) -> Captures {
         if self.uses_captures {
             self.path().captures(path)
         } else {
@@ -270,7 +280,7 @@ impl Route {
     pub fn upstream(&self) -> Option<UpstreamId> {
         match &self.action {
             Action::Forward(forward) => Some(forward.upstream),
-            Action::Redirect(_) | Action::Respond(_) => None,
+            Action::Aggregate(_) | Action::Redirect(_) | Action::Respond(_) => None,
         }
     }
 }

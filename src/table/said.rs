@@ -70,7 +70,7 @@ impl Policies {
         evidence: &Evidence<'_, F>,
         said: &mut Vec<String>,
     ) {
-        if let Some(auth) = &self.auth {
+        if let Some(auth) = self.auth_for(evidence.method) {
             let verdict = match auth.who(evidence, table) {
                 Ok(_) if auth.asks().is_some() => "its word decides".to_owned(),
                 Ok(proof) if proof.consumer.is_empty() => "nobody in particular asks".to_owned(),
@@ -78,6 +78,13 @@ impl Policies {
                 Err(denied) => denied.sentence().to_owned(),
             };
             said.push(format!("auth: {}; {verdict}", auth.describe()));
+        }
+        if !self.require.is_empty() {
+            let claims: Vec<&str> = self.require.iter().map(|one| one.claim()).collect();
+            said.push(format!(
+                "auth.require: {} must be as is said",
+                claims.join(", ")
+            ));
         }
         if let Some(limit) = &self.limit {
             said.push(format!("rate_limit: {}", limit.describe()));
@@ -112,6 +119,9 @@ impl Policies {
             said.push(format!(
                 "hedging: a second server is asked after {ms} ms without an answer"
             ));
+        }
+        if let Some(cache) = &self.cache {
+            said.push(format!("cache: {}", cache.describe()));
         }
         if let Some(compress) = &self.compress {
             let taken = compress.choose(evidence.fields);

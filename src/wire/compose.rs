@@ -1,6 +1,8 @@
 //! Heads that we send. Nothing is forwarded raw: each line is written anew from what was
 //! understood.
 
+use std::ops::Range;
+
 use super::field::{self, Field, Name};
 use super::head::{Body, Request, Response, Version};
 
@@ -52,7 +54,10 @@ impl RequestPlan<'_> {
 #[derive(Debug)]
 pub struct Forwarding {
     address: Box<[u8]>,
-    node: Box<[u8]>,
+    /// All lines for a client that is not trusted, up to the first place of the host asked for.
+    before_host: Box<[u8]>,
+    /// From there to the second.
+    between_hosts: Box<[u8]>,
 }
 
 impl Forwarding {
@@ -62,15 +67,27 @@ impl Forwarding {
             std::net::IpAddr::V4(v4) => format!("for={v4}"),
             std::net::IpAddr::V6(v6) => format!("for=\"[{v6}]\""),
         };
+        let before_host = format!(
+            "X-Forwarded-For: {address}\r\nX-Forwarded-Proto: http\r\nX-Real-IP: {address}\r\n\
+             X-Forwarded-Host: "
+        );
+        let between_hosts = format!("\r\nForwarded: {node};host=\"");
         Self {
             address: address.to_string().into_bytes().into(),
-            node: node.into_bytes().into(),
+            before_host: before_host.into_bytes().into(),
+            between_hosts: between_hosts.into_bytes().into(),
         }
     }
 
     /// The address as text.
     pub fn address(&self) -> &[u8] {
         &self.address
+    }
+
+    /// The element of `Forwarded` up to the host.
+    fn element(&self) -> &[u8] {
+        let name = b"\r\nForwarded: ".len();
+        self.between_hosts.get(name..).unwrap_or_default()
     }
 }
 
@@ -81,16 +98,19 @@ pub fn request(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<u8>
         put(out, &[b"?", query]);
     }
     put(out, &[b" HTTP/1.1\r\nHost: ", plan.host, b"\r\n"]);
+    let replacing = plan.edits.filter(|edits| edits.replaces());
+    let mut lines = Lines::of(head.bytes, out);
     for field in head.fields {
         let name = Name::of(field.name);
         if goes_on(field, name, head.fields, head.connection.names_fields)
             && !(is_rewritten(name) || plan.leaves_out(field, name))
         {
-            put_field(out, field.name.as_bytes(), field.value);
+            put_line(field, replacing, &mut lines);
         } else if name == Name::MaxForwards {
-            put_max_forwards(head.method, field, out);
+            put_max_forwards(head.method, field, lines.between());
         }
     }
+    lines.end();
     if let Some(edits) = plan.edits {
         edits.put(out);
     }
@@ -132,6 +152,14 @@ pub trait Edits {
     fn drops(&self, name: &str) -> bool;
     /// Writes further field lines.
     fn put(&self, out: &mut Vec<u8>);
+    /// Whether values of fields change.
+    fn replaces(&self) -> bool {
+        false
+    }
+    /// Writes the line of a field whose value changes; `false` if it stays as it is.
+    fn replace(&self, _field: &Field<'_>, _out: &mut Vec<u8>) -> bool {
+        false
+    }
 }
 
 /// What a response says about the connection that it comes on.
@@ -150,14 +178,17 @@ pub fn response(head: &Response<'_, '_>, plan: &ResponsePlan<'_>, out: &mut Vec<
     out.extend_from_slice(b"HTTP/1.1 ");
     put_status(out, head.status);
     put(out, &[b" ", head.reason.as_bytes(), b"\r\n"]);
+    let replacing = plan.edits.filter(|edits| edits.replaces());
+    let mut lines = Lines::of(head.bytes, out);
     for field in head.fields {
         let name = Name::of(field.name);
         if goes_on(field, name, head.fields, head.connection.names_fields)
             && !plan.edits.is_some_and(|edits| edits.drops(field.name))
         {
-            put_field(out, field.name.as_bytes(), field.value);
+            put_line(field, replacing, &mut lines);
         }
     }
+    lines.end();
     if let Some(edits) = plan.edits {
         edits.put(out);
     }
@@ -184,6 +215,24 @@ pub fn response(head: &Response<'_, '_>, plan: &ResponsePlan<'_>, out: &mut Vec<
     out.extend_from_slice(b"\r\n");
 }
 
+/// Whether a field of a response goes on to the client.
+pub fn goes_to_client(head: &Response<'_, '_>, field: &Field<'_>) -> bool {
+    let name = Name::of(field.name);
+    goes_on(field, name, head.fields, head.connection.names_fields)
+}
+
+/// The `Via` line that a response gets.
+pub fn put_via(head: &Response<'_, '_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(via(head.version));
+}
+
+#[inline]
+fn put_line<'b>(field: &Field<'b>, replacing: Option<&dyn Edits>, lines: &mut Lines<'b, '_>) {
+    if replacing.is_none_or(|edits| !edits.replace(field, lines.between())) {
+        lines.put(field);
+    }
+}
+
 /// A response without body still says how long it would be: for HEAD and 304, what the origin said;
 /// else 0, where that is allowed (RFC 9110 §8.6).
 fn put_length_without_body(out: &mut Vec<u8>, head: &Response<'_, '_>) {
@@ -193,6 +242,74 @@ fn put_length_without_body(out: &mut Vec<u8>, head: &Response<'_, '_>) {
         None if may_have_length && head.has_transfer_encoding => put_length(out, Body::Chunked),
         _ => {}
     }
+}
+
+/// Field lines on their way into a head. Those that came in the form in which we write them, which
+/// is nearly all, are copied as many at a time as stand together.
+struct Lines<'b, 'o> {
+    bytes: &'b [u8],
+    out: &'o mut Vec<u8>,
+    /// Where in `bytes` the lines stand that are still to be copied.
+    run: Range<usize>,
+}
+
+impl<'b, 'o> Lines<'b, 'o> {
+    /// None yet; what is put is a field of the head in `bytes`.
+    #[inline]
+    fn of(bytes: &'b [u8], out: &'o mut Vec<u8>) -> Self {
+        Self {
+            bytes,
+            out,
+            run: 0..0,
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, field: &Field<'b>) {
+        match place(self.bytes, field) {
+            Some(place) if place.start == self.run.end => self.run.end = place.end,
+            Some(place) => {
+                self.copy();
+                self.run = place;
+            }
+            None => put_field(self.between(), field.name.as_bytes(), field.value),
+        }
+    }
+
+    /// Where a line can be written that stands between these.
+    fn between(&mut self) -> &mut Vec<u8> {
+        self.copy();
+        self.out
+    }
+
+    #[inline]
+    fn end(mut self) {
+        self.copy();
+    }
+
+    #[inline]
+    fn copy(&mut self) {
+        let run = std::mem::take(&mut self.run);
+        self.out
+            .extend_from_slice(self.bytes.get(run).unwrap_or_default());
+    }
+}
+
+/// Where the line of a field stands in the head that it was read from, if that is how we would
+/// write it: one space after the colon, nothing after the value.
+#[inline]
+fn place(bytes: &[u8], field: &Field<'_>) -> Option<Range<usize>> {
+    let start = field
+        .name
+        .as_ptr()
+        .addr()
+        .checked_sub(bytes.as_ptr().addr())?;
+    let colon = start + field.name.len();
+    let end = colon + 2 + field.value.len();
+    let is_here = field.value.as_ptr().addr() == bytes.as_ptr().addr() + colon + 2;
+    let is_plain =
+        bytes.get(colon..colon + 2) == Some(b": ") && bytes.get(end..end + 2) == Some(b"\r\n");
+    (is_here && is_plain).then_some(start..end + 2)
 }
 
 /// Whether a field goes on to the next hop (RFC 9110 §7.6.1).
@@ -229,34 +346,33 @@ fn is_rewritten(name: Name) -> bool {
 
 /// The fields that say who asks: those of a trusted peer are carried on, of others replaced.
 fn put_forwarding(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<u8>) {
+    let (client, host) = (plan.client, plan.asked_host);
+    if plan.trusted {
+        put_forwarding_of_trusted(head, plan, out);
+    } else {
+        put(out, &[&client.before_host, host, &client.between_hosts]);
+    }
+    put(out, &[host, b"\";proto=http\r\n"]);
+}
+
+#[cold]
+fn put_forwarding_of_trusted(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<u8>) {
     let client = plan.client;
     out.extend_from_slice(b"X-Forwarded-For: ");
-    if plan.trusted {
-        put_list(out, head.fields, Name::XForwardedFor);
-    }
+    put_list(out, head.fields, Name::XForwardedFor);
     put(out, &[&client.address, b"\r\n"]);
-    if !(plan.trusted && carry(out, head.fields, Name::XForwardedProto)) {
+    if !carry(out, head.fields, Name::XForwardedProto) {
         out.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
     }
-    if !(plan.trusted && carry(out, head.fields, Name::XForwardedHost)) {
+    if !carry(out, head.fields, Name::XForwardedHost) {
         put(out, &[b"X-Forwarded-Host: ", plan.asked_host, b"\r\n"]);
     }
-    if !(plan.trusted && carry(out, head.fields, Name::XRealIp)) {
+    if !carry(out, head.fields, Name::XRealIp) {
         put(out, &[b"X-Real-IP: ", &client.address, b"\r\n"]);
     }
     out.extend_from_slice(b"Forwarded: ");
-    if plan.trusted {
-        put_list(out, head.fields, Name::Forwarded);
-    }
-    put(
-        out,
-        &[
-            &client.node,
-            b";host=\"",
-            plan.asked_host,
-            b"\";proto=http\r\n",
-        ],
-    );
+    put_list(out, head.fields, Name::Forwarded);
+    out.extend_from_slice(client.element());
 }
 
 /// `Max-Forwards` counts hops for OPTIONS and TRACE; elsewhere it means nothing (RFC 9110 §7.6.2).
@@ -314,18 +430,9 @@ pub fn put_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 }
 
 /// Writes a number in decimal digits.
-pub fn put_decimal(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [b'0'; 20];
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[start..]);
+#[inline]
+pub fn put_decimal(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 fn put_status(out: &mut Vec<u8>, status: u16) {

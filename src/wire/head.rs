@@ -89,6 +89,8 @@ pub enum Target<'b> {
 
 /// A request head with one meaning.
 pub struct Request<'b, 's> {
+    /// What it was read from.
+    pub bytes: &'b [u8],
     /// Bytes of the head in the buffer, empty lines before and after it included.
     pub length: usize,
     /// The method as it came.
@@ -117,6 +119,8 @@ pub struct Request<'b, 's> {
 
 /// A response head with one meaning.
 pub struct Response<'b, 's> {
+    /// What it was read from.
+    pub bytes: &'b [u8],
     /// Bytes of the head in the buffer.
     pub length: usize,
     /// The status, 100 to 999.
@@ -291,6 +295,7 @@ pub fn request<'b, 's>(
     };
     let may_upgrade = facts.connection.upgrade && version == Version::Http11;
     Ok(Some(Request {
+        bytes,
         length,
         method,
         target,
@@ -358,6 +363,7 @@ pub fn response<'b, 's>(
         (false, false, None) => Body::UntilClose,
     };
     Ok(Some(Response {
+        bytes,
         length,
         status,
         reason: parsed.reason.unwrap_or_default(),

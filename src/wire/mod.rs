@@ -8,12 +8,14 @@
 
 pub mod authority;
 pub mod base64;
+pub mod cache_control;
 pub mod chunk;
 pub mod compose;
 pub mod date;
 pub mod field;
 pub mod hash;
 pub mod head;
+pub mod json;
 pub mod ndjson;
 pub mod pairs;
 pub mod path;

@@ -8,6 +8,7 @@
 
 pub mod admin;
 pub mod apis;
+pub mod caching;
 mod client;
 mod drivers;
 mod message;
@@ -16,6 +17,7 @@ mod origin;
 mod process;
 mod refusal;
 mod ringway;
+pub mod tls;
 pub mod tokens;
 
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! `ringway run` with a configuration of the test's, and the checks that end every test.
 
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -56,6 +56,9 @@ pub fn forwarding(origin: SocketAddr) -> String {
     )
 }
 
+/// The name of the configuration, where a test does not say otherwise.
+const FILE: &str = "ringway.yaml";
+
 impl Ringway {
     /// Starts one worker with this configuration (YAML; without `listeners` there is one), and
     /// waits until it is ready.
@@ -66,7 +69,19 @@ impl Ringway {
 
     /// As `start`, with a directory (that `new_directory` made) for its files.
     pub fn start_in(directory: PathBuf, configuration: &str, driver: Driver) -> Self {
-        let path = directory.join("ringway.yaml");
+        Self::write(&directory, configuration);
+        Self::start_again(directory, driver)
+    }
+
+    /// As `start`, with these variables.
+    pub fn start_with(configuration: &str, driver: Driver, environment: &[(&str, &str)]) -> Self {
+        let directory = new_directory();
+        Self::write(&directory, configuration);
+        Self::start_file(directory, FILE, driver, environment)
+    }
+
+    fn write(directory: &Path, configuration: &str) {
+        let path = directory.join(FILE);
         let mut text = configuration.to_owned();
         if !text.contains("listeners:") {
             text.push_str("listeners: [{address: 127.0.0.1, port: 0}]\n");
@@ -75,12 +90,11 @@ impl Ringway {
             text.push_str("workers: 1\n");
         }
         std::fs::write(&path, text).expect("the configuration is written");
-        Self::start_again(directory, driver)
     }
 
     /// As `start_in`, with the configuration that is in the directory.
     pub fn start_again(directory: PathBuf, driver: Driver) -> Self {
-        Self::start_file(directory, "ringway.yaml", driver, &[])
+        Self::start_file(directory, FILE, driver, &[])
     }
 
     /// Starts with the file of this name in the directory, and with these variables.

@@ -15,7 +15,7 @@ use crate::admin::payload::Payload;
 use crate::admin::problem::Problem;
 use crate::admin::request::{self, Answer, Request, decode};
 use crate::admin::state::{Kept, path_of};
-use crate::admin::{epochs, explain, metrics, status, watch};
+use crate::admin::{epochs, explain, metrics, regions, status, watch};
 
 /// Answers a request.
 pub(super) async fn answer(core: &Rc<Core>, request: &Request) -> Result<Answer, Problem> {
@@ -32,6 +32,7 @@ pub(super) async fn answer(core: &Rc<Core>, request: &Request) -> Result<Answer,
         ("upstreams", Some(rest)) => {
             one(core, request, Kind::Upstream, Target::Id(decoded(rest)?)).await
         }
+        ("cache", Some(region)) => regions::answer(core, request, region).await,
         ("epochs", rest) => epochs::answer(core, request, rest).await,
         (_, Some(_)) => Err(Problem::not_found()),
         ("status", None) => read(request, || status::answer(core)),

@@ -71,6 +71,12 @@ impl FileStore {
         self.0.as_ref().map(|target| target.path.as_path())
     }
 
+    pub(super) fn obstacle(&self) -> Option<String> {
+        let target = self.0.as_ref()?;
+        let reason = target.obstacle.as_ref()?;
+        Some(format!("{}: {reason}", target.path.display()))
+    }
+
     pub(super) fn commit(
         &mut self,
         changes: &[EntityChange],

@@ -61,6 +61,15 @@ impl Store {
         }
     }
 
+    /// Why no change could be kept, as far as that is known without trying.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<String> {
+        match self {
+            Self::File(store) => store.obstacle(),
+            Self::Embedded(_) => None,
+        }
+    }
+
     /// Keeps `changes` under `epoch`, which must be higher than the last. Durable and atomic when
     /// it returns `Ok`; nothing has happened when it returns `Err`. With `force`, a file that was
     /// edited by hand is overwritten.

@@ -1,6 +1,6 @@
 //! What a route does: one of three actions, and texts that can be sent.
 
-use super::template::{Piece, parameter, pieces};
+use super::template::{Piece, field, is_claim, parameter, pieces};
 use super::text::{control_character, is_field_value, is_token, path_fault};
 use crate::model::faults::{Report, at_index, at_key, nearest, quoted};
 use crate::model::route::{Redirect, Respond, Route};
@@ -16,6 +16,10 @@ pub(super) fn check(
     report: &mut Report,
 ) {
     one_action(route, place, report);
+    if let Some(aggregate) = &route.aggregate {
+        let place = at_key(place, "aggregate");
+        super::aggregate::check(aggregate, rules, captures, &place, report);
+    }
     retries(route, place, report);
     rewrite(route, rules, captures, place, report);
     if let Some(redirect) = &route.redirect {
@@ -45,6 +49,7 @@ fn one_action(route: &Route, place: &str, report: &mut Report) {
         ("upstream", route.upstream.is_some()),
         ("redirect", route.redirect.is_some()),
         ("respond", route.respond.is_some()),
+        ("aggregate", route.aggregate.is_some()),
     ]
     .into_iter()
     .filter_map(|(key, given)| given.then_some(key))
@@ -53,7 +58,7 @@ fn one_action(route: &Route, place: &str, report: &mut Report) {
         [] => report.fault(
             place,
             "the route does nothing with its requests",
-            "add upstream, redirect or respond",
+            "add upstream, redirect, respond or aggregate",
         ),
         [_] => {}
         several => report.fault(
@@ -102,7 +107,9 @@ fn rewrite(
     }
     if let Some(template) = &route.rewrite_template {
         let place = at_key(place, "rewrite_template");
-        let pieces = placed(template, captures, &[], &place, report);
+        let claims = route.auth.as_ref().is_some_and(super::auth::has_claims);
+        let also = |name: &str| field(name).is_some() || claims && is_claim(name);
+        let pieces = placed(template, captures, &[], &also, &place, report);
         let literal: Option<String> = pieces.map(|pieces| pieces.iter().map(plain).collect());
         if let Some(literal) = literal
             && let Some((what, instead)) = path_fault(&literal, rules)
@@ -156,10 +163,11 @@ fn plain<'a>(piece: &Piece<'a>) -> &'a str {
 }
 
 /// Reads `text` and checks that the captures it uses exist; none if it is malformed.
-fn placed<'a>(
+pub(super) fn placed<'a>(
     text: &'a str,
     captures: Option<&[String]>,
     always: &[&str],
+    also: &dyn Fn(&str) -> bool,
     place: &str,
     report: &mut Report,
 ) -> Option<Vec<Piece<'a>>> {
@@ -180,7 +188,7 @@ fn placed<'a>(
         let Piece::Capture(name) = piece else {
             continue;
         };
-        if known.contains(name) || parameter(name).is_some() {
+        if known.contains(name) || parameter(name).is_some() || also(name) {
             continue;
         }
         let instead = match (nearest(name, known.iter().copied()), known.as_slice()) {
@@ -218,7 +226,7 @@ fn check_redirect(
             );
         }
     }
-    let Some(pieces) = placed(&redirect.to, captures, &ALWAYS, &place, report) else {
+    let Some(pieces) = placed(&redirect.to, captures, &ALWAYS, &|_| false, &place, report) else {
         return;
     };
     let is_plain = |piece: &Piece<'_>| plain(piece).bytes().all(|byte| byte.is_ascii_graphic());

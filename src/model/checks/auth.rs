@@ -28,6 +28,21 @@ pub(super) fn check(auth: &Auth, place: &str, report: &mut Report) {
             None => report.fault(place, "it does not say what a token must be", "add jwt"),
         },
     }
+    if !auth.require.is_empty() && !has_claims(auth) {
+        let what = "claims come with tokens, and this type has none";
+        report.fault(
+            at_key(place, "require"),
+            what,
+            "remove it, or write type: jwt",
+        );
+    }
+    for (index, method) in auth.exempt_methods.iter().enumerate() {
+        if !is_token(method) {
+            let place = at_index(&at_key(place, "exempt_methods"), index);
+            let what = format!("{} is not a method", quoted(method));
+            report.fault(place, what, "write one such as OPTIONS");
+        }
+    }
     if !is_token(&auth.header) {
         let what = format!("{} is not the name of a field", quoted(&auth.header));
         report.fault(at_key(place, "header"), what, "write one such as x-api-key");
@@ -91,6 +106,10 @@ fn chain(auth: &Auth, place: &str, report: &mut Report) {
     }
     for (index, link) in auth.any.iter().enumerate() {
         let place = at_index(&list, index);
+        if !link.require.is_empty() || !link.exempt_methods.is_empty() {
+            let what = "require and exempt_methods are for the whole chain";
+            report.fault(&place, what, "move them to the chain");
+        }
         match link.kind {
             AuthKind::Chain | AuthKind::ForwardAuth => report.fault(
                 at_key(&place, "type"),
@@ -167,7 +186,7 @@ fn check_jwt(jwt: &Jwt, place: &str, report: &mut Report) {
         && !is_plain_url(url)
     {
         let what = format!("{} cannot be fetched", quoted(url));
-        let instead = "write one such as http://id.internal:8080/jwks.json";
+        let instead = "write one such as https://id.example.com/jwks.json";
         report.fault(at_key(place, "jwks_url"), what, instead);
     }
     for (index, from) in jwt.from.iter().enumerate() {
@@ -196,7 +215,8 @@ fn token_place(from: &TokenPlace, place: &str, report: &mut Report) {
 
 /// `http://` and a host; the admin core speaks no TLS to servers yet.
 fn is_plain_url(url: &str) -> bool {
-    let Some(rest) = url.strip_prefix("http://") else {
+    let after = |scheme| url.strip_prefix(scheme);
+    let Some(rest) = after("https://").or_else(|| after("http://")) else {
         return false;
     };
     let host = rest.split(['/', '?']).next().unwrap_or_default();

@@ -4,8 +4,10 @@
 //! first fault, and none reads anything but the declaration, except [`surroundings`].
 
 mod action;
+mod aggregate;
 mod auth;
 mod balance;
+mod cache;
 mod listener;
 mod pattern;
 mod plain;
@@ -131,6 +133,7 @@ fn check_routes(config: &Config, origin: &Origin, report: &mut Report) {
         let place = at_index(&list, *index);
         route::check(route, &config.http, &place, report);
         route::check_upstream(route, &origin.upstream_names, &place, report);
+        cache::check_limits(route, &config.limits, &place, report);
         policy::check_upstreams(route, &origin.upstream_names, &place, report);
         if let Some(id) = &route.id {
             if let Some(other) = ids.get(id.as_str()) {
@@ -157,6 +160,8 @@ fn check_routes(config: &Config, origin: &Origin, report: &mut Report) {
             }
         }
     }
+    let at = |index: usize| at_index(&list, origin.routes.get(index).copied().unwrap_or(index));
+    aggregate::check_routes(&config.routes, &at, report);
 }
 
 #[cfg(test)]

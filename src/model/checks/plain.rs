@@ -35,6 +35,7 @@ fn is_bare(route: &Route) -> bool {
     let bare_action = route.upstream.is_some()
         && route.redirect.is_none()
         && route.respond.is_none()
+        && route.aggregate.is_none()
         && route.rewrite_template.is_none()
         && !route.rewrite_trims_slash
         && route.max_body_bytes.is_none()
@@ -57,8 +58,11 @@ fn has_no_policy(route: &Route) -> bool {
         && route.request_headers.is_none()
         && route.upstream_headers.is_empty()
         && route.request_query.is_none()
+        && !route.request_query_first
+        && route.method_rewrite.is_none()
         && route.host_rewrite.is_none()
         && route.response_headers.is_none()
+        && route.cache.is_none()
         && route.compress.is_none()
         && route.mirror.is_none()
         && route.mirror_percent.is_none()

@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 
-use super::template::{Piece, parameter, pieces};
+use super::template::{Piece, field, is_claim, parameter, pieces};
 use super::text::{control_character, is_field_value, is_token};
 use crate::model::faults::{Report, at_index, at_key, nearest, quoted};
-use crate::model::policy::{Cors, Edits, NamedValue, RateAlgorithm, RateKey};
+use crate::model::policy::{
+    AuthKind, Cors, Edits, NamedValue, RateAlgorithm, RateKey, Replacement,
+};
 use crate::model::route::Route;
 
 /// What a request always has, for the places in texts.
@@ -69,9 +71,19 @@ pub(super) fn check(route: &Route, captures: Option<&[String]>, place: &str, rep
         check_cors(cors, &at_key(place, "cors"), report);
     }
     if let Some(auth) = &route.auth {
-        super::auth::check(auth, &at_key(place, "auth"), report);
+        let place = at_key(place, "auth");
+        super::auth::check(auth, &place, report);
+        if auth.kind == AuthKind::ForwardAuth && route.upstream.is_none() {
+            report.fault(
+                at_key(&place, "type"),
+                "forward_auth asks about requests that go on, and this route has no upstream",
+                "write another type, or put it on the routes that have one",
+            );
+        }
     }
+    method_rewrite(route, place, report);
     limit(route, place, report);
+    super::cache::check(route, place, report);
     split(route, place, report);
     let types = route.error_pages.iter().map(|page| &page.content_type);
     for text in types.chain(route.maintenance.iter().map(|one| &one.content_type)) {
@@ -153,6 +165,14 @@ impl Texts<'_> {
             true,
             &at_key(place, "upstream_headers"),
         );
+        let required = route.auth.iter().flat_map(|auth| &auth.require);
+        for (index, one) in required.enumerate() {
+            let list = at_key(&at_key(place, "auth"), "require");
+            let list = at_key(&at_index(&list, index), "any_of");
+            for (number, text) in one.any_of.iter().enumerate() {
+                self.text(text, &at_index(&list, number));
+            }
+        }
         if let Some(host) = &route.host_rewrite {
             let place = at_key(place, "host_rewrite");
             if host.contains([' ', '/', '@', '?', '#']) {
@@ -171,8 +191,22 @@ impl Texts<'_> {
         for (index, name) in edits.remove.iter().enumerate() {
             self.name(name, fields, &at_index(&list, index));
         }
+        self.replacements(&edits.replace, fields, &at_key(place, "replace"));
         self.values(&edits.set, fields, &at_key(place, "set"));
         self.values(&edits.add, fields, &at_key(place, "add"));
+    }
+
+    fn replacements(&mut self, list: &[Replacement], fields: bool, place: &str) {
+        for (index, one) in list.iter().enumerate() {
+            let place = at_index(place, index);
+            self.name(&one.name, fields, &at_key(&place, "name"));
+            for (key, text) in [("find", &one.find), ("with", &one.with)] {
+                if let Some(what) = control_character(text) {
+                    let what = format!("the text contains {what}");
+                    self.report.fault(at_key(&place, key), what, "remove it");
+                }
+            }
+        }
     }
 
     fn values(&mut self, values: &[NamedValue], fields: bool, place: &str) {
@@ -211,10 +245,10 @@ impl Texts<'_> {
             return;
         };
         let known = |name: &str| {
-            let claim = self.claims && name.strip_prefix("claim.").is_some_and(|n| !n.is_empty());
-            claim
+            (self.claims && is_claim(name))
                 || PLACES.contains(&name)
                 || parameter(name).is_some()
+                || field(name).is_some()
                 || captures.iter().any(|one| one == name)
         };
         for piece in pieces {
@@ -291,6 +325,20 @@ fn check_cors(cors: &Cors, place: &str, report: &mut Report) {
                 );
             }
         }
+    }
+}
+
+fn method_rewrite(route: &Route, place: &str, report: &mut Report) {
+    let Some(method) = &route.method_rewrite else {
+        return;
+    };
+    let place = at_key(place, "method_rewrite");
+    if route.upstream.is_none() {
+        let what = "only what is forwarded has another method";
+        report.fault(place, what, "remove it, or add upstream");
+    } else if !is_token(method) || matches!(method.as_str(), "CONNECT" | "HEAD" | "TRACE") {
+        let what = format!("{} is not a method that a server can get", quoted(method));
+        report.fault(place, what, "write one such as POST");
     }
 }
 

@@ -5,6 +5,8 @@
 
 use thiserror::Error;
 
+use super::text::is_token;
+
 /// The most captures of a path template.
 pub const CAPTURES_MAX: usize = 16;
 /// The most bytes of a capture's name.
@@ -115,10 +117,7 @@ pub fn pieces(text: &str) -> Result<Vec<Piece<'_>>, TemplateFault> {
             return Err(TemplateFault::RestUsed(valid_name(name)?.to_owned()));
         }
         // A claim may have any name that a token gives it.
-        let claim = name
-            .strip_prefix("claim.")
-            .filter(|claim| !claim.is_empty());
-        if claim.is_none() && parameter(name).is_none() {
+        if !is_claim(name) && parameter(name).is_none() && field(name).is_none() {
             valid_name(name)?;
         }
         pieces.push(Piece::Capture(name));
@@ -143,6 +142,18 @@ pub fn parameter(name: &str) -> Option<&str> {
     let name = name.strip_prefix("query.")?;
     let is_good = |byte: u8| byte.is_ascii_graphic() && !b"&=#{}".contains(&byte);
     (!name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(is_good)).then_some(name)
+}
+
+/// Whether a place stands for a claim: `{claim.name}`.
+pub(super) fn is_claim(name: &str) -> bool {
+    name.strip_prefix("claim.")
+        .is_some_and(|claim| !claim.is_empty())
+}
+
+/// The name of the field that a place stands for: `{header.name}`.
+pub(super) fn field(name: &str) -> Option<&str> {
+    let name = name.strip_prefix("header.")?;
+    (name.len() <= NAME_BYTES_MAX && is_token(name)).then_some(name)
 }
 
 fn valid_name(name: &str) -> Result<&str, TemplateFault> {

@@ -801,3 +801,38 @@ fn policies_are_whole() {
         &[],
     );
 }
+
+#[test]
+fn a_cache_keeps_what_may_be_given_out() {
+    let cache = |cache: Value| route(json!({"cache": cache}));
+    assert_said(
+        cache(json!({"vary": ["accept"], "region": "a region", "statuses": [200, 404]})),
+        &[],
+    );
+    assert_said(
+        cache(json!({"vary": ["a b"], "statuses": [206], "region": "a\nb"})),
+        &[
+            "$.routes[0].cache.vary[0]: \"a b\" is not the name of a field",
+            "$.routes[0].cache.statuses[0]: a response with 206 is not a whole one",
+            "$.routes[0].cache.region: the name contains",
+        ],
+    );
+    assert_said(
+        route(json!({"cache": {}, "upstream": null, "respond": {}})),
+        &["$.routes[0].cache: only responses of an upstream are kept"],
+    );
+    let asks = json!({"type": "forward_auth", "forward": {"upstream": "app"}});
+    assert_said(
+        route(json!({"cache": {}, "auth": asks})),
+        &["$.routes[0].cache: a kept response would be given out before"],
+    );
+    assert_said(cache(json!({"ttl_s": 0})), &["$.routes[0].cache.ttl_s: "]);
+    let mut limited = cache(json!({}));
+    limited["limits"] = json!({"cache_bytes": 1000});
+    assert_said(
+        limited.clone(),
+        &["warning: $.routes[0].cache.max_body_bytes: limits.cache_bytes is 1000"],
+    );
+    limited["limits"] = json!({"cache_bytes": 0});
+    assert_said(limited, &["warning: $.routes[0].cache: nothing is kept"]);
+}

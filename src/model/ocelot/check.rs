@@ -21,6 +21,16 @@ pub(super) fn check(file: &FileConfiguration, report: &mut Report) {
             let what = format!("route {} has duplicate", route.upstream_path_template);
             report.fault(&place, what, "");
         }
+        let is_get = |method: &String| method.eq_ignore_ascii_case("GET");
+        let has_twin = file.aggregates.iter().any(|aggregate| {
+            aggregate.upstream_path_template == route.upstream_path_template
+                && aggregate.upstream_host == route.upstream_host
+                && route.upstream_http_method.iter().any(is_get)
+        });
+        if has_twin {
+            let name = &route.upstream_path_template;
+            report.fault(&place, format!("route {name} has duplicate aggregate"), "");
+        }
     }
     let mut seen = HashSet::new();
     for (index, aggregate) in file.aggregates.iter().enumerate() {
@@ -28,9 +38,28 @@ pub(super) fn check(file: &FileConfiguration, report: &mut Report) {
         check_aggregate(file, aggregate, &place, report);
         let name = &aggregate.upstream_path_template;
         if !seen.insert((name, &aggregate.upstream_host)) {
-            report.fault(&place, format!("aggregate {name} has duplicate"), "");
+            report.fault(
+                &place,
+                format!("aggregate {name} has duplicate aggregate"),
+                "",
+            );
         }
     }
+}
+
+/// The keys of all providers of proofs that routes ask for, each with its place.
+pub(super) fn providers(file: &FileConfiguration) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for (index, route) in file.routes.iter().enumerate() {
+        let options = Options {
+            route,
+            global: &file.global_configuration,
+        };
+        let place = at_key(&at_index("$.Routes", index), "AuthenticationOptions");
+        let keys = options.providers().into_iter();
+        all.extend(keys.map(|key| (place.clone(), key.to_owned())));
+    }
+    all
 }
 
 /// The methods of the routes before, by what else they match.
@@ -84,15 +113,6 @@ fn check_route(route: &FileRoute, options: &Options<'_>, place: &str, report: &m
     }
     check_limit(route, place, report);
     check_servers(route, options, place, report);
-    let providers = options.providers();
-    if !providers.is_empty() {
-        let what = format!(
-            "Authentication Options AuthenticationProviderKey:'{}',AllowedScopes:[] is \
-             unsupported authentication provider",
-            providers.join(", ")
-        );
-        report.fault(at_key(place, "AuthenticationOptions"), what, "");
-    }
     for (member, value) in [
         ("DownstreamHttpVersion", &route.downstream_http_version),
         (
@@ -235,20 +255,21 @@ fn check_aggregate(
         &key,
         report,
     );
-    let of_key = |key: &String| {
-        let mut routes = file.routes.iter();
-        routes.find(|route| route.key.as_ref() == Some(key))
-    };
-    let members: Vec<Option<&FileRoute>> = aggregate.route_keys.iter().map(of_key).collect();
-    if members.iter().any(Option::is_none) {
+    let keys: HashSet<&String> = aggregate.route_keys.iter().collect();
+    let is_member = |route: &&FileRoute| route.key.as_ref().is_some_and(|key| keys.contains(key));
+    let members: Vec<&FileRoute> = file.routes.iter().filter(is_member).collect();
+    if members.len() != keys.len() {
         let what = format!(
             "Routes for aggregateRoute {template} either do not exist or do not have correct \
              ServiceName property"
         );
         report.fault(place, what, "");
     }
-    let has_id = |route: &&FileRoute| route.request_id_key.is_some();
-    if members.iter().flatten().any(has_id) {
+    let has_id = |route: &&FileRoute| {
+        let key = route.request_id_key.as_ref();
+        key.is_some_and(|key| !key.is_empty())
+    };
+    if members.iter().any(has_id) {
         let what = format!(
             "aggregateRoute {template} contains Route with specific RequestIdKey, this is not \
              possible with Aggregates"

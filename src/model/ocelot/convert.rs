@@ -10,12 +10,12 @@
 
 use sha2::{Digest, Sha256};
 
+use super::claims::{Claims, Refused};
 use super::file::{FileConfiguration, FileRoute, HostAndPort};
 use super::options::{Balance, Options};
-use super::security;
-use super::template::{Template, translate};
+use super::template::{Names, Template, Translated, translate};
 use super::unsaid::kept;
-use super::{transform, unsaid};
+use super::{aggregates, security, transform, unsaid};
 use crate::model::balance::LoadBalancer;
 use crate::model::defaults::MS_MAX;
 use crate::model::faults::{Report, at_index, at_key};
@@ -45,8 +45,10 @@ pub(super) struct Converted {
 /// Converts all routes. What cannot be said is a warning.
 pub(super) fn convert(file: &FileConfiguration, report: &mut Report) -> Converted {
     let mut converted = Converted::default();
-    let ranks = ranks(&file.routes);
-    for ((index, route), rank) in file.routes.iter().enumerate().zip(ranks) {
+    let joined: Vec<FileRoute> = file.aggregates.iter().map(aggregates::as_route).collect();
+    let all: Vec<&FileRoute> = file.routes.iter().chain(&joined).collect();
+    let mut ranks = ranks(&all).into_iter();
+    for ((index, route), rank) in file.routes.iter().enumerate().zip(ranks.by_ref()) {
         let place = at_index("$.Routes", index);
         let options = Options {
             route,
@@ -62,29 +64,26 @@ pub(super) fn convert(file: &FileConfiguration, report: &mut Report) -> Converte
         converted.upstreams.extend(upstream);
         converted.places.push(place);
     }
-    let not_served = [
-        (
+    for ((index, aggregate), rank) in file.aggregates.iter().enumerate().zip(ranks) {
+        let place = at_index("$.Aggregates", index);
+        let (native, upstream) = aggregates::convert(aggregate, file, rank, &place, report);
+        converted.routes.push(native);
+        converted.upstreams.extend(upstream);
+        converted.places.push(place);
+    }
+    if !file.dynamic_routes.is_empty() {
+        kept(
             "$.DynamicRoutes",
-            file.dynamic_routes.len(),
             "there is no service discovery yet",
-        ),
-        (
-            "$.Aggregates",
-            file.aggregates.len(),
-            "requests are not joined yet; they get 404",
-        ),
-    ];
-    for (place, count, why) in not_served {
-        if count > 0 {
-            kept(place, why, report);
-        }
+            report,
+        );
     }
     converted
 }
 
 /// The rank of each route: the first one to be taken has -1.
-fn ranks(routes: &[FileRoute]) -> Vec<i32> {
-    let mut order: Vec<(usize, &FileRoute)> = routes.iter().enumerate().collect();
+fn ranks(routes: &[&FileRoute]) -> Vec<i32> {
+    let mut order: Vec<(usize, &FileRoute)> = routes.iter().copied().enumerate().collect();
     let priority = |route: &FileRoute| {
         let is_last = Template::read(&route.upstream_path_template).is_catch_all();
         if is_last {
@@ -110,17 +109,17 @@ fn ranks(routes: &[FileRoute]) -> Vec<i32> {
 }
 
 /// One route on its way.
-struct One<'f, 'r> {
-    options: Options<'f>,
-    place: &'r str,
-    report: &'r mut Report,
+pub(super) struct One<'f, 'r> {
+    pub(super) options: Options<'f>,
+    pub(super) place: &'r str,
+    pub(super) report: &'r mut Report,
 }
 
 impl One<'_, '_> {
-    fn convert(mut self, rank: i32) -> (Route, Option<Upstream>) {
+    pub(super) fn convert(mut self, rank: i32) -> (Route, Option<Upstream>) {
         let file = self.options.route;
         let mut route = Route {
-            id: Some(id(file)),
+            id: Some(id_of(file, "")),
             rank,
             host: Some(file.upstream_host.clone()).filter(|host| !host.is_empty()),
             ignore_case: !file.route_is_case_sensitive,
@@ -129,22 +128,21 @@ impl One<'_, '_> {
         };
         let template = Template::read(&file.upstream_path_template);
         let downstream = Template::read(&file.downstream_path_template);
-        let translated = translate(&template, &downstream, file.route_is_case_sensitive);
+        let claims = Claims::of(&self.options, self.place, self.report);
+        let mut names = claims.names(self.report);
+        headers(file, &mut route, &mut names);
+        let translated = translate(&template, &downstream, file.route_is_case_sensitive, &names);
         for what in &translated.unsaid {
             self.report
                 .warn(self.at("DownstreamPathTemplate"), what, "");
         }
-        translated.give(&mut route);
-        if route.path_regex.is_some() {
-            // The expression says it itself.
-            route.ignore_case = false;
-        }
-        self.headers(&mut route);
+        giving(translated, &mut route);
+        let proofs = claims.give(&mut route, self.report);
         unsaid::say(&self.options, self.place, self.report);
         let security = at_key(self.place, "SecurityOptions");
         route.ip = security::rules(self.options.security(), &security, self.report);
         route.rate_limit = self.options.rate_limit();
-        if let Some(respond) = self.refusal() {
+        if let Some(respond) = self.refusal(proofs.err()) {
             forget_forwarding(&mut route);
             route.respond = Some(respond);
             return (route, None);
@@ -158,37 +156,8 @@ impl One<'_, '_> {
         at_key(self.place, member)
     }
 
-    /// The fields that a request must have.
-    fn headers(&self, route: &mut Route) {
-        let file = self.options.route;
-        for (name, template) in &file.upstream_header_templates {
-            let mut text = String::new();
-            let mut rest = template.as_str();
-            while let Some((before, after)) = rest.split_once("{header:") {
-                let Some((_, after)) = after.split_once('}') else {
-                    break;
-                };
-                text.push_str(&regex::escape(before));
-                text.push_str(".+");
-                rest = after;
-            }
-            text.push_str(&regex::escape(rest));
-            let plain = !template.contains("{header:") && file.route_is_case_sensitive;
-            let regex = if file.route_is_case_sensitive {
-                text
-            } else {
-                format!("(?i:{text})")
-            };
-            route.headers.push(Condition {
-                name: name.clone(),
-                value: plain.then(|| template.clone()),
-                regex: (!plain).then_some(regex),
-            });
-        }
-    }
-
     /// Why a request of this route cannot be served as it is said.
-    fn refusal(&mut self) -> Option<Respond> {
+    fn refusal(&mut self, claims: Option<Refused>) -> Option<Respond> {
         let file = self.options.route;
         let scheme = self.options.scheme();
         let (member, status, why) = if file
@@ -199,8 +168,8 @@ impl One<'_, '_> {
             ("ServiceName", 503, "there is no service discovery yet")
         } else if !matches!(scheme.as_str(), "http" | "ws") {
             ("DownstreamScheme", 502, "there is no TLS to servers yet")
-        } else if !file.route_claims_requirement.is_empty() {
-            ("RouteClaimsRequirement", 403, "nobody has proved any claim")
+        } else if let Some((member, why)) = claims {
+            (member, 403, why)
         } else {
             return None;
         };
@@ -280,7 +249,55 @@ impl One<'_, '_> {
             content_type: "text/plain; charset=utf-8".to_owned(),
             body: "{message}\n".to_owned(),
         }];
+        route.cache = self.options.cache();
+        route.method_rewrite = self.options.method();
         transform::give(route, &self.options, self.place, self.report);
+    }
+}
+
+/// Gives a route what it matches and how that changes.
+pub(super) fn giving(translated: Translated, route: &mut Route) {
+    translated.give(route);
+    if route.path_regex.is_some() {
+        // The expression says it itself.
+        route.ignore_case = false;
+    }
+}
+
+/// The fields that a request must have; what stands for a whole value is added to `names`.
+pub(super) fn headers(file: &FileRoute, route: &mut Route, names: &mut Names) {
+    const START: &str = "{header:";
+    for (name, template) in &file.upstream_header_templates {
+        let whole = template
+            .strip_prefix(START)
+            .and_then(|rest| rest.strip_suffix('}'))
+            .filter(|placeholder| !placeholder.contains(['{', '}']));
+        if let Some(placeholder) = whole {
+            let place = format!("{{header.{name}}}");
+            names.of_fields.insert(placeholder.to_owned(), place);
+        }
+        let mut text = String::new();
+        let mut rest = template.as_str();
+        while let Some((before, after)) = rest.split_once(START) {
+            let Some((_, after)) = after.split_once('}') else {
+                break;
+            };
+            text.push_str(&regex::escape(before));
+            text.push_str(".+");
+            rest = after;
+        }
+        text.push_str(&regex::escape(rest));
+        let plain = !template.contains(START) && file.route_is_case_sensitive;
+        let regex = if file.route_is_case_sensitive {
+            text
+        } else {
+            format!("(?i:{text})")
+        };
+        route.headers.push(Condition {
+            name: name.clone(),
+            value: plain.then(|| template.clone()),
+            regex: (!plain).then_some(regex),
+        });
     }
 }
 
@@ -289,6 +306,9 @@ fn forget_forwarding(route: &mut Route) {
     route.rewrite_template = None;
     route.rewrite_trims_slash = false;
     route.request_query = None;
+    route.request_query_first = false;
+    route.request_headers = None;
+    route.auth = None;
     for also in &mut route.also {
         also.rewrite_template = None;
     }
@@ -312,7 +332,7 @@ pub(super) fn authority(server: &HostAndPort) -> String {
     }
 }
 
-fn methods(given: &[String]) -> Vec<String> {
+pub(super) fn methods(given: &[String]) -> Vec<String> {
     let mut methods: Vec<String> = given
         .iter()
         .map(|method| method.trim().to_ascii_uppercase())
@@ -322,9 +342,11 @@ fn methods(given: &[String]) -> Vec<String> {
     methods
 }
 
-/// The id of a route: its path, so that people know it, and a hash of all that it matches.
-fn id(file: &FileRoute) -> String {
+/// The id of a route: its path, so that people know it, and a hash of all that it matches; `kind`
+/// tells an aggregate from a route that matches the same.
+pub(super) fn id_of(file: &FileRoute, kind: &str) -> String {
     let mut hash = Sha256::new();
+    hash.update(kind.as_bytes());
     let mut methods = methods(&file.upstream_http_method);
     methods.sort_unstable();
     for text in [&file.upstream_path_template, &file.upstream_host]

@@ -69,8 +69,21 @@ pub(super) struct FileAggregate {
     pub(super) route_keys: Vec<String>,
     pub(super) upstream_path_template: String,
     pub(super) upstream_host: String,
-    pub(super) upstream_http_method: Vec<String>,
+    pub(super) upstream_http_method: Option<Vec<String>>,
     pub(super) upstream_header_templates: Texts,
+    pub(super) route_is_case_sensitive: bool,
+    pub(super) priority: Option<i64>,
+    pub(super) route_keys_config: Vec<RouteKeyConfig>,
+    pub(super) aggregator: Option<String>,
+}
+
+/// What a route of an aggregate is asked for: each value that another's answer has.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct RouteKeyConfig {
+    pub(super) route_key: String,
+    pub(super) json_path: String,
+    pub(super) parameter: String,
 }
 
 /// What holds for all routes that do not say otherwise.
@@ -127,6 +140,9 @@ pub(super) struct LoadBalancerOptions {
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct CacheOptions {
     pub(super) ttl_seconds: Option<i64>,
+    pub(super) region: Option<String>,
+    pub(super) header: Option<String>,
+    pub(super) enable_content_hashing: Option<bool>,
     pub(super) route_keys: Vec<String>,
 }
 
@@ -171,6 +187,7 @@ pub(super) struct QosOptions {
 pub(super) struct AuthenticationOptions {
     pub(super) authentication_provider_key: Option<String>,
     pub(super) authentication_provider_keys: Vec<String>,
+    pub(super) allowed_scopes: Vec<String>,
     pub(super) allow_anonymous: Option<bool>,
     pub(super) route_keys: Vec<String>,
 }

@@ -2,17 +2,21 @@
 //!
 //! The document stays what it is; what it means natively is a pure function of it. `members` has
 //! the names of everything, `file` the typed form, `check` what Ocelot refuses in Ocelot's words,
-//! `convert` (with `template`, `options`, `security` and `transform`) the native routes and
-//! upstreams. What Ocelot has no word for stands under the member `Ringway`: the settings of this
-//! process, and routes and upstreams that were made natively.
+//! `convert` (with `template`, `query`, `options`, `security`, `transform`, `claims` and
+//! `aggregates`) the native routes and upstreams. What Ocelot has no word for stands under the
+//! member `Ringway`: the settings of this process, and routes and upstreams that were made
+//! natively.
 
 mod admin;
+mod aggregates;
 mod check;
+mod claims;
 mod convert;
 mod file;
 mod listeners;
 mod members;
 mod options;
+mod query;
 mod relaxed;
 mod security;
 mod template;
@@ -38,8 +42,11 @@ pub const ID: &str = "configuration";
 /// The key under which that document has it.
 pub const DOCUMENT: &str = "document";
 
-/// The members of the document that are lists of routes.
+/// The members of the document that are lists of routes, in the order in which they are converted.
 const ROUTES: &str = "Routes";
+const AGGREGATES: &str = "Aggregates";
+/// The list of documents, under `entities`, with what proofs must be.
+pub const VERIFIERS: &str = "jwt-verifiers";
 /// What starts the id of every route and upstream that is made of a document.
 const PREFIX: &str = "ocelot";
 /// The hexadecimal digits that end it.
@@ -60,6 +67,8 @@ pub struct Ocelot {
     pub report: Report,
     /// Where each route stands.
     places: Vec<String>,
+    /// The providers of proofs that it asks for, each with its place.
+    providers: Vec<(String, String)>,
 }
 
 /// A document as the other dialects have left it.
@@ -79,7 +88,7 @@ pub fn is_ocelot(document: &Value) -> bool {
     };
     let is = |name: &str, wanted: &str| name.eq_ignore_ascii_case(wanted);
     document.iter().any(|(name, value)| {
-        let sections = ["GlobalConfiguration", "DynamicRoutes", "Aggregates"];
+        let sections = ["GlobalConfiguration", "DynamicRoutes", AGGREGATES];
         name == OWN
             || name == ROUTES
             || sections.into_iter().any(|section| is(name, section))
@@ -153,8 +162,32 @@ impl Ocelot {
             routes: converted.routes,
             upstreams: converted.upstreams,
             places: converted.places,
+            providers: check::providers(&file),
             report,
         }
+    }
+
+    /// Adds a fault for each provider of proofs that is not known: there must be a JwtVerifier with
+    /// its key as the id.
+    pub fn require_providers(&mut self, is_known: impl Fn(&str) -> bool) {
+        for (place, key) in &self.providers {
+            if !is_known(key) {
+                let what = format!(
+                    "Authentication Options AuthenticationProviderKey:'{key}',AllowedScopes:[] is \
+                     unsupported authentication provider"
+                );
+                let instead = format!("add a JwtVerifier with the id {key}");
+                self.report.fault(place, what, instead);
+            }
+        }
+    }
+
+    /// The ids of the JwtVerifiers that stand under `Ringway`.
+    pub(super) fn verifiers(&self) -> impl Iterator<Item = &str> {
+        let list = self.own.get("entities");
+        let list = list.and_then(|entities| entities.get(VERIFIERS)?.as_array());
+        let all = list.into_iter().flatten();
+        all.filter_map(|one| one.get("id")?.as_str())
     }
 
     /// The native document that says the same: the settings and lists under `Ringway`, and what
@@ -246,13 +279,15 @@ pub fn fold(document: &Value, is_there: impl Fn(&Route, Option<&Upstream>) -> bo
         stays.push(there);
     }
     let mut document = read.document;
-    if let Value::Object(members) = &mut document
-        && let Some((_, Value::Array(list))) = members
-            .iter_mut()
-            .find(|(name, _)| name.eq_ignore_ascii_case(ROUTES))
-    {
-        let mut stays = stays.iter();
-        list.retain(|_| stays.next().copied().unwrap_or(true));
+    let mut stays = stays.iter();
+    for lists in [ROUTES, AGGREGATES] {
+        if let Value::Object(members) = &mut document
+            && let Some((_, Value::Array(list))) = members
+                .iter_mut()
+                .find(|(name, _)| name.eq_ignore_ascii_case(lists))
+        {
+            list.retain(|_| stays.next().copied().unwrap_or(true));
+        }
     }
     Folded { document, ids }
 }

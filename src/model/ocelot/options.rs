@@ -1,10 +1,11 @@
 //! Options: what a route says, then what holds for all routes, then the default, field by field.
 
 use super::file::{
-    FileGlobal, FileRoute, HttpHandlerOptions, LoadBalancerOptions, QosOptions, RateLimitOptions,
-    SecurityOptions, Texts,
+    CacheOptions, FileGlobal, FileRoute, HttpHandlerOptions, LoadBalancerOptions, QosOptions,
+    RateLimitOptions, SecurityOptions, Texts,
 };
 use crate::model::balance::{Hash, HashBy, LoadBalancer};
+use crate::model::cache::Cache;
 use crate::model::defaults::MS_MAX;
 use crate::model::health::CircuitBreaker;
 use crate::model::policy::{RateAlgorithm, RateHeaders, RateKey, RateLimit};
@@ -15,6 +16,10 @@ const TIMEOUT_S: i64 = 90;
 const SESSION_COOKIE: &str = ".AspNetCore.Session";
 /// The field with the client's id when nobody names one.
 const CLIENT_ID: &str = "Oc-Client";
+/// The field that tells kept answers apart when nobody names one.
+const CACHE_CONTROL: &str = "OC-Cache-Control";
+/// The longest that an answer is kept.
+const TTL_S_MAX: u32 = 31_536_000;
 const QUOTA_MESSAGE: &str = "API calls quota exceeded! Maximum admitted {0} per {1}.";
 /// What the circuit breaker of Ocelot takes for what is not said.
 const FAILURE_RATIO: f64 = 0.8;
@@ -59,6 +64,15 @@ impl<'f> Options<'f> {
         let given = given.filter(|scheme| !scheme.is_empty());
         let scheme = given.or(self.global.downstream_scheme.as_ref());
         scheme.map_or_else(|| "http".to_owned(), |scheme| scheme.to_ascii_lowercase())
+    }
+
+    /// The method that servers get instead of the client's.
+    pub(super) fn method(&self) -> Option<String> {
+        let method = self.route.downstream_http_method.as_ref()?;
+        let method = method.trim().to_ascii_uppercase();
+        let is_fit = !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase());
+        let is_served = !matches!(method.as_str(), "CONNECT" | "HEAD" | "TRACE");
+        (is_fit && is_served).then_some(method)
     }
 
     /// How long a server may take until its response begins.
@@ -179,12 +193,29 @@ impl<'f> Options<'f> {
         }
     }
 
-    /// Whether answers are kept.
-    pub(super) fn caches(&self) -> bool {
+    /// What of the answers is kept; the older name of the options goes first.
+    pub(super) fn cache(&self) -> Option<Cache> {
         let global = &self.global.cache_options;
-        let both = self.both(&self.route.cache_options, global, &global.route_keys);
-        let mut all = std::iter::once(&self.route.file_cache_options).chain(both);
-        all.find_map(|one| one.ttl_seconds).unwrap_or_default() > 0
+        let all = || {
+            let both = self.both(&self.route.cache_options, global, &global.route_keys);
+            std::iter::once(&self.route.file_cache_options).chain(both)
+        };
+        let ttl = all()
+            .find_map(|one| one.ttl_seconds)
+            .filter(|ttl| *ttl > 0)?;
+        let text = |of: fn(&CacheOptions) -> Option<&String>| {
+            let mut given = all().filter_map(of).filter(|text| !text.is_empty());
+            given.next().cloned()
+        };
+        let header = text(|one| one.header.as_ref());
+        let hashes = all().find_map(|one| one.enable_content_hashing);
+        Some(Cache {
+            ttl_s: u32::try_from(ttl).unwrap_or(u32::MAX).min(TTL_S_MAX),
+            region: text(|one| one.region.as_ref()),
+            vary: vec![header.unwrap_or_else(|| CACHE_CONTROL.to_owned())],
+            hash_body: hashes.unwrap_or_default(),
+            ..Cache::default()
+        })
     }
 
     /// The keys of who may prove who asks.
@@ -207,6 +238,15 @@ impl<'f> Options<'f> {
             (!keys.is_empty()).then_some(keys)
         });
         keys.unwrap_or_default()
+    }
+
+    /// The scopes of which a token must have one; none if they are not looked at.
+    pub(super) fn scopes(&self) -> &'f [String] {
+        let global = &self.global.authentication_options;
+        let own = &self.route.authentication_options;
+        let both = self.both(own, global, &global.route_keys);
+        let mut scopes = both.map(|one| one.allowed_scopes.as_slice());
+        scopes.find(|scopes| !scopes.is_empty()).unwrap_or_default()
     }
 
     /// The header transforms: those of the route, and the global ones of other names.

@@ -6,9 +6,10 @@
 //! placeholder may be missing; a template that ends in `/` matches without it too. Literal text is
 //! taken literally, where Ocelot takes it for a part of a regular expression.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::policy::{Edits, NamedValue};
+use super::query::{query_conditions, query_edits};
+use crate::model::policy::Edits;
 use crate::model::route::{Also, Condition, Route};
 
 /// A piece of a template.
@@ -56,12 +57,23 @@ impl Matcher {
     }
 }
 
+/// Placeholders that the path and the query do not stand for, each with its native place.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Names {
+    /// They go before those of the path.
+    pub(super) of_claims: BTreeMap<String, String>,
+    /// They come after those.
+    pub(super) of_fields: BTreeMap<String, String>,
+}
+
 /// What a pair of templates is in native words.
 pub(super) struct Translated {
     /// The first is the route's own, the others are its `also`.
     pub(super) paths: Vec<Also>,
     pub(super) query: Vec<Condition>,
     pub(super) edits: Option<Edits>,
+    /// Whether what the query gets comes first in it.
+    pub(super) edits_first: bool,
     /// What cannot be said.
     pub(super) unsaid: Vec<String>,
 }
@@ -93,7 +105,7 @@ impl Template {
     }
 
     /// The placeholders of the path, each with the name of its capture.
-    fn captures(&self) -> Vec<(&str, String)> {
+    pub(super) fn captures(&self) -> Vec<(&str, String)> {
         let names = self.path.iter().filter_map(Piece::name);
         names
             .enumerate()
@@ -130,8 +142,16 @@ fn push(segments: &mut [Vec<Piece>], piece: Piece) {
     }
 }
 
+impl Names {
+    /// The names of all of them.
+    pub(super) fn known(&self) -> impl Iterator<Item = &str> {
+        let all = self.of_claims.keys().chain(self.of_fields.keys());
+        all.map(String::as_str)
+    }
+}
+
 impl Piece {
-    fn name(&self) -> Option<&str> {
+    pub(super) fn name(&self) -> Option<&str> {
         match self {
             Self::Place(name) => Some(name),
             Self::Text(_) => None,
@@ -167,6 +187,7 @@ pub(super) fn translate(
     upstream: &Template,
     downstream: &Template,
     is_case_sensitive: bool,
+    more: &Names,
 ) -> Translated {
     let mut unsaid = Vec::new();
     let names = upstream.captures();
@@ -177,8 +198,49 @@ pub(super) fn translate(
         .filter_map(Piece::name)
         .collect();
     let uses_path = names.iter().any(|(name, _)| used.contains(name));
-    let keeps = is_case_sensitive && same_path(&upstream.path, &downstream.path);
-    let mut matchers = matchers(upstream, uses_path);
+    let keeps = is_case_sensitive
+        && more.of_claims.is_empty()
+        && same_path(&upstream.path, &downstream.path);
+    let paths = all_matchers(upstream, uses_path)
+        .into_iter()
+        .map(|matcher| {
+            let mut path = matcher.written.also(is_case_sensitive);
+            if !keeps {
+                let template = rewritten(downstream, upstream, &matcher, more, &mut unsaid);
+                path.rewrite_template = Some(template);
+            }
+            path
+        })
+        .collect();
+    let edits = query_edits(upstream, downstream, more, &mut unsaid);
+    unsaid.dedup();
+    Translated {
+        paths,
+        query: query_conditions(upstream, is_case_sensitive),
+        edits_first: downstream.query.is_some() && edits.is_some(),
+        edits,
+        unsaid,
+    }
+}
+
+/// What `upstream` matches in native words, without a change of the path. Every path has a capture
+/// for each placeholder.
+pub(super) fn matched(upstream: &Template, is_case_sensitive: bool) -> Translated {
+    let matchers = all_matchers(upstream, true).into_iter();
+    Translated {
+        paths: matchers
+            .map(|matcher| matcher.written.also(is_case_sensitive))
+            .collect(),
+        query: query_conditions(upstream, is_case_sensitive),
+        edits: None,
+        edits_first: false,
+        unsaid: Vec::new(),
+    }
+}
+
+/// All ways in which a template matches a path; with `whole` every one has all captures.
+fn all_matchers(upstream: &Template, whole: bool) -> Vec<Matcher> {
+    let mut matchers = matchers(upstream, whole);
     let ends_in_text =
         matches!(upstream.path.last(), Some(Piece::Text(text)) if !text.ends_with('/'));
     if upstream.query.is_some() && ends_in_text {
@@ -186,32 +248,14 @@ pub(super) fn translate(
         let slashed: Vec<Matcher> = matchers.iter().map(Matcher::slashed).collect();
         matchers.extend(slashed);
     }
-    let paths = matchers
-        .into_iter()
-        .map(|matcher| {
-            let mut path = matcher.written.also(is_case_sensitive);
-            if !keeps {
-                let template = rewritten(downstream, upstream, &matcher, &mut unsaid);
-                path.rewrite_template = Some(template);
-            }
-            path
-        })
-        .collect();
-    let edits = query_edits(upstream, downstream, &mut unsaid);
-    unsaid.dedup();
-    Translated {
-        paths,
-        query: query_conditions(upstream, is_case_sensitive),
-        edits,
-        unsaid,
-    }
+    matchers
 }
 
 fn same_path(one: &[Piece], other: &[Piece]) -> bool {
     one == other && !matches!(one.last(), Some(Piece::Text(text)) if text.ends_with('/'))
 }
 
-/// All ways in which a template matches; with `whole` every one has all captures.
+/// The same as far as the path itself says.
 fn matchers(template: &Template, whole: bool) -> Vec<Matcher> {
     let segments = template.segments();
     let Some((last, before)) = segments.split_last() else {
@@ -330,14 +374,17 @@ fn rewritten(
     downstream: &Template,
     upstream: &Template,
     matcher: &Matcher,
+    more: &Names,
     unsaid: &mut Vec<String>,
 ) -> String {
     let mut text = String::new();
     for piece in &downstream.path {
         match piece {
             Piece::Text(literal) => text.push_str(literal),
-            Piece::Place(name) if matcher.empty.as_deref() == Some(name) => {}
-            Piece::Place(name) => text.push_str(&place(name, upstream, unsaid)),
+            Piece::Place(name)
+                if matcher.empty.as_deref() == Some(name) && !more.of_claims.contains_key(name) => {
+            }
+            Piece::Place(name) => text.push_str(&place(name, upstream, more, unsaid)),
         }
     }
     // An empty placeholder may leave two slashes together, which no path has.
@@ -352,7 +399,15 @@ fn rewritten(
 }
 
 /// A placeholder as a native place, in the path or a value.
-fn place(name: &str, upstream: &Template, unsaid: &mut Vec<String>) -> String {
+pub(super) fn place(
+    name: &str,
+    upstream: &Template,
+    more: &Names,
+    unsaid: &mut Vec<String>,
+) -> String {
+    if let Some(place) = more.of_claims.get(name) {
+        return place.clone();
+    }
     let captures = upstream.captures();
     if let Some((_, capture)) = captures.iter().find(|(known, _)| *known == name) {
         return format!("{{{capture}}}");
@@ -360,140 +415,13 @@ fn place(name: &str, upstream: &Template, unsaid: &mut Vec<String>) -> String {
     if let Some(parameter) = upstream.parameter_of(name) {
         return format!("{{query.{parameter}}}");
     }
+    if let Some(place) = more.of_fields.get(name) {
+        return place.clone();
+    }
     unsaid.push(format!(
         "nothing is known as {{{name}}}; it is sent as it is written"
     ));
     format!("%7B{name}%7D")
-}
-
-impl Template {
-    /// The query parameter whose value a placeholder stands for.
-    fn parameter_of(&self, name: &str) -> Option<&str> {
-        let query = self.query.as_ref()?;
-        query.windows(2).find_map(|pair| match pair {
-            [Piece::Text(text), Piece::Place(place)] if place == name => {
-                let start = text.rfind('&').map_or(0, |at| at + 1);
-                text.get(start..)?.strip_suffix('=')
-            }
-            _ => None,
-        })
-    }
-
-    /// The parameters of the query, each with what its value is made of.
-    fn parameters(&self) -> Vec<(String, Vec<Piece>)> {
-        let mut parameters: Vec<(String, Vec<Piece>)> = Vec::new();
-        let mut in_value = false;
-        let mut start = true;
-        for piece in self.query.iter().flatten() {
-            match piece {
-                Piece::Place(_) if in_value => {
-                    if let Some((_, value)) = parameters.last_mut() {
-                        value.push(piece.clone());
-                    }
-                }
-                // A name that is a placeholder cannot be said.
-                Piece::Place(_) => {}
-                Piece::Text(text) => {
-                    for (index, part) in text.split('&').enumerate() {
-                        if index > 0 || start {
-                            in_value = false;
-                        }
-                        start = false;
-                        let value = if in_value {
-                            Some(part)
-                        } else if let Some((name, value)) = part.split_once('=') {
-                            parameters.push((name.to_owned(), Vec::new()));
-                            in_value = true;
-                            Some(value)
-                        } else {
-                            None
-                        };
-                        if let (Some(value), Some((_, pieces))) = (value, parameters.last_mut())
-                            && !value.is_empty()
-                        {
-                            pieces.push(Piece::Text(value.to_owned()));
-                        }
-                    }
-                }
-            }
-        }
-        parameters
-    }
-}
-
-/// The parameters that a request must have.
-fn query_conditions(upstream: &Template, is_case_sensitive: bool) -> Vec<Condition> {
-    let each = upstream.parameters().into_iter();
-    each.map(|(name, value)| match value.as_slice() {
-        [] | [Piece::Place(_)] => Condition {
-            name,
-            value: None,
-            regex: None,
-        },
-        [Piece::Text(text)] if is_case_sensitive => Condition {
-            name,
-            value: Some(text.clone()),
-            regex: None,
-        },
-        pieces => {
-            let text: String = pieces
-                .iter()
-                .map(|piece| match piece {
-                    Piece::Text(text) => regex::escape(text),
-                    Piece::Place(_) => ".*".to_owned(),
-                })
-                .collect();
-            let regex = if is_case_sensitive {
-                text
-            } else {
-                format!("(?i:{text})")
-            };
-            Condition {
-                name,
-                value: None,
-                regex: Some(regex),
-            }
-        }
-    })
-    .collect()
-}
-
-/// The changes to the query: what the downstream template says comes in, parameters that are named
-/// like a placeholder go.
-fn query_edits(
-    upstream: &Template,
-    downstream: &Template,
-    unsaid: &mut Vec<String>,
-) -> Option<Edits> {
-    let is_name = |name: &&str| {
-        !name.is_empty()
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_graphic() && !b"&=#".contains(&byte))
-    };
-    let parameters = downstream.parameters().into_iter();
-    let set: Vec<NamedValue> = parameters
-        .map(|(name, value)| {
-            let value = value.iter().map(|piece| match piece {
-                Piece::Text(text) => text.clone(),
-                Piece::Place(name) => place(name, upstream, unsaid),
-            });
-            NamedValue {
-                name,
-                value: value.collect(),
-            }
-        })
-        .filter(|one| is_name(&one.name.as_str()))
-        .collect();
-    let names: BTreeSet<&str> = upstream.names().into_iter().collect();
-    let is_set = |name: &&str| !set.iter().any(|one| one.name == **name);
-    let remove = names.into_iter().filter(is_name).filter(is_set);
-    let edits = Edits {
-        remove: remove.map(str::to_owned).collect(),
-        set,
-        add: Vec::new(),
-    };
-    (edits != Edits::default()).then_some(edits)
 }
 
 impl Translated {
@@ -515,6 +443,7 @@ impl Translated {
             .collect();
         route.query.extend(self.query);
         route.request_query = self.edits;
+        route.request_query_first = self.edits_first;
     }
 }
 
@@ -524,7 +453,12 @@ mod tests {
 
     /// Each path, with what it becomes.
     fn said(upstream: &str, downstream: &str) -> Vec<String> {
-        let translated = translate(&Template::read(upstream), &Template::read(downstream), true);
+        let translated = translate(
+            &Template::read(upstream),
+            &Template::read(downstream),
+            true,
+            &Names::default(),
+        );
         let show = |also: &Also| {
             let path = [&also.path, &also.path_template, &also.path_regex];
             let path = path
@@ -579,7 +513,7 @@ mod tests {
     fn queries_are_asked_for_and_changed() {
         let upstream = Template::read("/a/{x}/?unit={u}&kind=new");
         let downstream = Template::read("/b?x={x}&unit={u}&fixed=1");
-        let translated = translate(&upstream, &downstream, true);
+        let translated = translate(&upstream, &downstream, true, &Names::default());
         let names: Vec<&str> = translated
             .query
             .iter()

@@ -1,11 +1,12 @@
 //! Header transforms: fields set on a request or a response. A transform with a comma in it
-//! replaces text within a field, for which there is no native word.
+//! replaces text within a field: `find, replace`.
 
 use super::convert::authority;
 use super::options::Options;
 use super::unsaid::kept;
+use crate::model::checks::is_free_field;
 use crate::model::faults::{Report, at_key};
-use crate::model::policy::{Edits, NamedValue};
+use crate::model::policy::{Edits, NamedValue, Replacement};
 use crate::model::route::Route;
 
 /// What Ocelot takes for its own address.
@@ -25,7 +26,16 @@ pub(super) fn give(route: &mut Route, options: &Options<'_>, place: &str, report
     let places = Places::of(options);
     let up = places.edits(&up, &at_key(place, "UpstreamHeaderTransform"), report);
     let down = places.edits(&down, &at_key(place, "DownstreamHeaderTransform"), report);
-    route.request_headers = up;
+    // What is made of claims comes after them, and wins.
+    if let Some(mut edits) = up {
+        let claims = route.request_headers.take().unwrap_or_default();
+        let is_same = |one: &NamedValue, name: &str| one.name.eq_ignore_ascii_case(name);
+        edits
+            .set
+            .retain(|set| !claims.set.iter().any(|one| is_same(one, &set.name)));
+        edits.set.extend(claims.set);
+        route.request_headers = Some(edits);
+    }
     route.response_headers = down;
 }
 
@@ -60,10 +70,15 @@ impl Places {
         let mut edits = Edits::default();
         for (name, value) in transforms {
             let place = at_key(place, name);
-            if value.contains(',') {
-                kept(place, "text within a field is not replaced", report);
-            } else if name.eq_ignore_ascii_case("host") {
+            if name.eq_ignore_ascii_case("host") {
                 kept(place, "the host is that of the server", report);
+            } else if !is_free_field(name) {
+                kept(place, "the proxy writes this field itself", report);
+            } else if value.contains(',') {
+                match self.replacement(name, value) {
+                    Ok(replacement) => edits.replace.push(replacement),
+                    Err(why) => kept(place, why, report),
+                }
             } else {
                 match self.fill(value) {
                     Some(value) => edits.set.push(NamedValue {
@@ -79,6 +94,32 @@ impl Places {
             }
         }
         (edits != Edits::default()).then_some(edits)
+    }
+
+    /// What `find, replace` says. Text after a second comma is not looked at.
+    fn replacement(&self, name: &str, value: &str) -> Result<Replacement, &'static str> {
+        let mut parts = value.split(',');
+        let find = parts.next().unwrap_or_default();
+        let with = parts.next().unwrap_or_default().trim_start();
+        let mut with = with.replace("{BaseUrl}", &self.base_url);
+        if find.is_empty() {
+            return Err("it does not say what is to be found");
+        }
+        if with.contains(['{', '}']) {
+            return Err("it has a placeholder that nothing stands for when it is read");
+        }
+        let mut find = find.to_owned();
+        if find == "{DownstreamBaseUrl}" {
+            find = "{server_url}".to_owned();
+            if !with.ends_with('/') {
+                with.push('/');
+            }
+        }
+        Ok(Replacement {
+            name: name.to_owned(),
+            find,
+            with,
+        })
     }
 
     /// The value with native places; none if something in it is not known.

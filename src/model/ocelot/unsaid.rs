@@ -3,7 +3,6 @@
 use super::options::Options;
 use crate::model::faults::{Report, at_key};
 
-const CLAIMS: &str = "nobody has proved any claim";
 const NO_TLS: &str = "there is no TLS to servers yet";
 
 /// Says that something is kept, and why it has no effect.
@@ -14,19 +13,6 @@ pub(super) fn kept(place: impl Into<String>, why: &str, report: &mut Report) {
 /// Says it of everything in the route at `place`.
 pub(super) fn say(options: &Options<'_>, place: &str, report: &mut Report) {
     let file = options.route;
-    for (member, claims) in [
-        ("AddClaimsToRequest", &file.add_claims_to_request),
-        ("AddHeadersToRequest", &file.add_headers_to_request),
-        ("AddQueriesToRequest", &file.add_queries_to_request),
-        (
-            "ChangeDownstreamPathTemplate",
-            &file.change_downstream_path_template,
-        ),
-    ] {
-        if !claims.is_empty() {
-            kept(at_key(place, member), CLAIMS, report);
-        }
-    }
     let set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     let version = &file.downstream_http_version;
     let version = version
@@ -37,9 +23,9 @@ pub(super) fn say(options: &Options<'_>, place: &str, report: &mut Report) {
     let any_certificate = file.dangerous_accept_any_server_certificate_validator;
     for (is_set, member, why) in [
         (
-            set(&file.downstream_http_method),
+            set(&file.downstream_http_method) && options.method().is_none(),
             "DownstreamHttpMethod",
-            "a request keeps its method",
+            "no server is asked with this method",
         ),
         (
             is_other,
@@ -61,7 +47,6 @@ pub(super) fn say(options: &Options<'_>, place: &str, report: &mut Report) {
             "RequestIdKey",
             "the field passes on, but none is made",
         ),
-        (options.caches(), "CacheOptions", "answers are not kept yet"),
     ] {
         if is_set {
             kept(at_key(place, member), why, report);

@@ -1,9 +1,10 @@
 //! Policy: what the policies of a route do with a request between its routing and its way on.
 //!
 //! A route without policies never comes here. The order is fixed: maintenance, address, preflight,
-//! method, proof of who asks, rate. Whatever stops a request is answered from here, with the
-//! route's error page if it has one. What is not stopped goes on with its changes, and what its
-//! response is to get is composed now, while the request is at hand, and kept in a shape.
+//! method, proof of who asks, rate; then what is kept (`proxy::cache`). Whatever stops a request is
+//! answered from here, with the route's error page if it has one. What is not stopped goes on with
+//! its changes, and what its response is to get is composed now, while the request is at hand, and
+//! kept in a shape.
 
 mod shapes;
 
@@ -14,6 +15,7 @@ use std::time::SystemTime;
 pub(super) use self::shapes::{Handle, Shapes};
 use super::accept::Connection;
 use super::affinity;
+use super::cache::{Ask, Asked, Fill, Parts};
 use super::client;
 use super::core::Core;
 use super::fault::Refusal;
@@ -21,21 +23,27 @@ use super::local::{self, Local};
 use super::understand::Understood;
 use crate::epoch::Snapshot;
 use crate::model::policy::{RateHeaders, RateKey};
-use crate::table::policy::{Denied, Evidence, Filling, Limit, Policies, Proof, Taken};
+use crate::table::policy::{Claims, Denied, Evidence, Filling, Limit, Policies, Proof, Taken};
 use crate::table::{Found, Respond, UpstreamId};
 use crate::wire::compose::{put_decimal, put_field};
+use crate::wire::field::Field;
 use crate::wire::{compose, date, hash};
 
 /// Where texts are composed that are parts of others; reused for every request.
 #[derive(Default)]
 pub(super) struct Drafts {
     /// Field lines for the response.
-    lines: Vec<u8>,
+    pub(super) lines: Vec<u8>,
     /// The lines and the body of an answer of our own.
     answer_lines: Vec<u8>,
     body: Vec<u8>,
     query: Vec<u8>,
     host: Vec<u8>,
+    /// The key under which a response is kept, and how much of it is there for every response.
+    pub(super) key: Vec<u8>,
+    pub(super) bare: usize,
+    /// What the `Vary` of a response adds to it.
+    pub(super) varied: Vec<u8>,
 }
 
 /// A request on a route with policies.
@@ -46,6 +54,8 @@ pub(super) struct Visit<'a, 'b, 's> {
     pub(super) request: &'a Understood<'b, 's>,
     pub(super) found: &'a Found<'a>,
     pub(super) policies: &'a Arc<Policies>,
+    /// Whether it is a part of another, which has no use for a whole answer.
+    pub(super) is_part: bool,
 }
 
 /// A request that may go on, and what changes on its way.
@@ -59,6 +69,8 @@ pub(super) struct Passed<'a> {
     pub(super) upstream: Option<UpstreamId>,
     /// What the response is to get.
     pub(super) shape: Option<Handle>,
+    /// Where the response is kept.
+    pub(super) fill: Option<Box<Fill>>,
 }
 
 /// What stops a request.
@@ -88,6 +100,11 @@ const METHOD: Refusal = Refusal {
     reason: "method_not_allowed",
     sentence: "this method is not served here",
 };
+const LACKS_CLAIM: Refusal = Refusal {
+    status: 403,
+    reason: "claim",
+    sentence: "the token does not say what is asked for here",
+};
 const NO_CLIENT: Refusal = Refusal {
     status: 503,
     reason: "rate_limit_key",
@@ -109,7 +126,7 @@ impl<'a> Visit<'a, '_, '_> {
         let peer = self.connection.client.ip();
         let client = client::address(peer, &self.snapshot.settings.trusted, fields);
         match self.judge(client, drafts) {
-            Ok(proof) => Ok(self.let_through(proof, drafts)),
+            Ok(proof) => self.let_through(proof, drafts),
             Err(stop) => Err(self.answer(stop, drafts, out)),
         }
     }
@@ -135,7 +152,7 @@ impl<'a> Visit<'a, '_, '_> {
             drafts.answer_lines.extend_from_slice(&policies.allow_line);
             return Err(Stop::Told(METHOD));
         }
-        let proof = match &policies.auth {
+        let proof = match policies.auth_for(head.method) {
             None => Proof::default(),
             Some(auth) => {
                 let evidence = Evidence {
@@ -145,13 +162,28 @@ impl<'a> Visit<'a, '_, '_> {
                     counts: true,
                 };
                 let proof = auth.who(&evidence, &self.snapshot.table);
-                proof.map_err(|denied| self.deny(denied, drafts))?
+                let proof = proof.map_err(|denied| self.deny(denied, drafts))?;
+                self.look_at_claims(&proof)?;
+                proof
             }
         };
         if let Some(limit) = &policies.limit {
             self.count(limit, client, &proof.consumer, drafts)?;
         }
         Ok(proof)
+    }
+
+    /// Whether the claims are what the route asks for.
+    fn look_at_claims(&self, proof: &Proof<'a>) -> Result<(), Stop> {
+        if self.policies.require.is_empty() {
+            return Ok(());
+        }
+        let filling = self.filling();
+        let with = filled(&filling, proof);
+        match self.policies.require.iter().all(|one| one.holds(&with)) {
+            true => Ok(()),
+            false => Err(Stop::Refused(LACKS_CLAIM)),
+        }
     }
 
     /// What stops a request that does not prove what it should.
@@ -254,19 +286,26 @@ impl<'a> Visit<'a, '_, '_> {
         }
     }
 
-    fn let_through(&self, proof: Proof<'a>, drafts: &mut Drafts) -> Passed<'a> {
-        let policies: &'a Policies = self.policies;
-        let filling = Filling {
+    /// What the request puts in texts; all but who asks.
+    fn filling(&self) -> Filling<'a> {
+        Filling {
             client_ip: self.connection.forwarding.address(),
             consumer: b"",
             claims: None,
+            fields: &self.request.fields,
             host: self.request.host,
             method: self.request.head.method.as_bytes(),
             path: self.request.path,
             query: self.request.query.unwrap_or_default(),
-            route: policies.route.as_bytes(),
+            route: self.policies.route.as_bytes(),
             captures: &self.found.captures,
-        };
+        }
+    }
+
+    /// Notes what changes on the way of a request; or answers it with what is kept.
+    fn let_through(&self, proof: Proof<'a>, drafts: &mut Drafts) -> Result<Passed<'a>, Local> {
+        let policies: &'a Policies = self.policies;
+        let filling = self.filling();
         let part = policies
             .split
             .as_ref()
@@ -279,21 +318,37 @@ impl<'a> Visit<'a, '_, '_> {
         policies
             .response
             .put_fields(&filled(&filling, &proof), &mut drafts.lines);
+        let rules = policies.compress.as_ref();
+        let coding = rules.and_then(|rules| rules.choose(&self.request.fields));
+        let upstream = part.map(|part| part.upstream);
+        let mut fill = None;
+        if let Some(cache) = policies.cache.as_ref().filter(|_| !self.is_part) {
+            let parts = Parts {
+                cache,
+                proof: &proof,
+                filling: &filled(&filling, &proof),
+                upstream,
+                coding,
+            };
+            match (Ask { visit: self, parts }).ask(drafts) {
+                Asked::Given(local) => return Err(local),
+                Asked::Fill(begun) => fill = Some(begun),
+                Asked::Past => {}
+            }
+        }
         let shaped = policies.changes_response()
             || policies.has_extras()
             || !policies.pages.is_empty()
             || !drafts.lines.is_empty();
-        Passed {
+        Ok(Passed {
             policies,
             filling,
             proof,
-            upstream: part.map(|part| part.upstream),
-            shape: shaped.then(|| {
-                let rules = policies.compress.as_ref();
-                let coding = rules.and_then(|rules| rules.choose(&self.request.fields));
-                Shapes::take(&self.core.shapes, self.policies, &drafts.lines, coding)
-            }),
-        }
+            upstream,
+            shape: shaped
+                .then(|| Shapes::take(&self.core.shapes, self.policies, &drafts.lines, coding)),
+            fill,
+        })
     }
 
     /// Answers a request that is stopped.
@@ -383,6 +438,11 @@ fn filled<'f>(filling: &Filling<'f>, proof: &'f Proof<'_>) -> Filling<'f> {
 }
 
 impl Passed<'_> {
+    /// What the token says that was the proof, if one was.
+    pub(super) fn claims(&self) -> Option<&Claims> {
+        self.proof.claims.as_deref()
+    }
+
     /// What the request puts in texts.
     fn filling(&self) -> Filling<'_> {
         filled(&self.filling, &self.proof)
@@ -443,6 +503,15 @@ pub(super) struct RequestEdits<'a>(pub(super) &'a Passed<'a>);
 impl compose::Edits for RequestEdits<'_> {
     fn drops(&self, name: &str) -> bool {
         self.0.policies.request.drops_field(name)
+    }
+
+    fn replaces(&self) -> bool {
+        self.0.policies.request.replaces()
+    }
+
+    fn replace(&self, field: &Field<'_>, out: &mut Vec<u8>) -> bool {
+        let request = &self.0.policies.request;
+        request.put_replaced(field.name, field.value, "", out)
     }
 
     fn put(&self, out: &mut Vec<u8>) {

@@ -15,6 +15,7 @@ use crate::proxy::beside::Extras;
 use crate::proxy::local;
 use crate::proxy::recode::Recoded;
 use crate::table::policy::Policies;
+use crate::wire::field::Field;
 use crate::wire::head::Response;
 
 /// The shapes of a core.
@@ -120,6 +121,32 @@ impl Handle {
         self.with(|shape| {
             let Policies { response, cors, .. } = &*shape.policies.0;
             response.drops_field(name) || (cors.is_some() && crate::table::policy::is_of_cors(name))
+        })
+        .unwrap_or(false)
+    }
+
+    /// Whether values of fields change.
+    #[inline]
+    pub(in crate::proxy) fn replaces(&self) -> bool {
+        let replaces = self.with(|shape| shape.policies.0.response.replaces());
+        replaces.unwrap_or(false)
+    }
+
+    /// Writes the line of a field whose value changes in an answer of the server of this name.
+    #[cold]
+    pub(in crate::proxy) fn replace(
+        &self,
+        field: &Field<'_>,
+        server: &str,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let server = match server.strip_suffix(":80") {
+            Some(host) => format!("http://{host}/"),
+            None => format!("http://{server}/"),
+        };
+        self.with(|shape| {
+            let response = &shape.policies.0.response;
+            response.put_replaced(field.name, field.value, &server, out)
         })
         .unwrap_or(false)
     }

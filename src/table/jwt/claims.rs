@@ -32,6 +32,27 @@ impl Claims {
         }
     }
 
+    /// Whether the claim of this name is there and has a value that `accept` accepts: the text of
+    /// it, of an element where it is a list, or a word where it is a list of words (RFC 8693 §4.2).
+    pub(in crate::table) fn any(&self, name: &str, accept: &dyn Fn(&str) -> bool) -> bool {
+        let words = matches!(name, "scope" | "scp");
+        let accepts = |value: &Value| {
+            plain(value).is_some_and(|text| {
+                accept(&text) || words && text.split_ascii_whitespace().any(accept)
+            })
+        };
+        match self.find(name) {
+            Some(Value::Array(list)) => list.iter().any(accepts),
+            Some(one) => accepts(one),
+            None => false,
+        }
+    }
+
+    /// Whether the claim of this name is there.
+    pub(in crate::table) fn has(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
     /// A claim may have a dot in its name: the whole name goes first.
     fn find(&self, name: &str) -> Option<&Value> {
         if let Some(value) = self.0.get(name) {

@@ -9,6 +9,7 @@
 
 mod claims;
 mod keys;
+mod quote;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use jsonwebtoken::{AlgorithmFamily, Validation};
 pub use self::claims::Claims;
 use self::claims::Rule;
 pub use self::keys::{KeySet, KeysFault};
+pub(super) use self::quote::Quote;
 use super::condition::Fields;
 use super::error::CompileError;
 use crate::model::policy::{self, Algorithm, TokenPlace};

@@ -13,8 +13,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use super::fetch::{Fetcher, TlsError};
 use super::signer::SKEW_S;
+use crate::admin::fetch::Fetcher;
 use crate::model::ocelot::OcelotAdmin;
 
 /// How long the server may take.
@@ -66,18 +66,20 @@ struct Claims {
 
 impl Authority {
     /// The server that is declared, if one is.
-    pub(super) fn of(declared: &OcelotAdmin) -> Result<Option<Self>, TlsError> {
-        let Some(url) = &declared.authority else {
-            return Ok(None);
-        };
-        Ok(Some(Self {
+    pub(super) fn of(declared: &OcelotAdmin) -> Option<Self> {
+        let url = declared.authority.as_ref()?;
+        Some(Self {
             url: url.trim_end_matches('/').to_owned(),
             audience: declared.audience.clone(),
-            fetcher: Fetcher::new(declared.require_https_metadata)?,
+            fetcher: if declared.require_https_metadata {
+                Fetcher::over_tls()
+            } else {
+                Fetcher::default()
+            },
             known: RefCell::default(),
             asking: Mutex::new(()),
             asked: Cell::new(None),
-        }))
+        })
     }
 
     /// Sees to it that the key of a token is known, if the server has it.
@@ -155,8 +157,8 @@ impl Authority {
 
     async fn ask(&self) -> Result<Known, String> {
         let url = format!("{}/.well-known/openid-configuration", self.url);
-        let discovery: Discovery = parsed(&self.fetcher.fetch(&url).await?)?;
-        let keys: JwkSet = parsed(&self.fetcher.fetch(&discovery.jwks_uri).await?)?;
+        let discovery: Discovery = parsed(&self.fetcher.fetch(&url).await?.body)?;
+        let keys: JwkSet = parsed(&self.fetcher.fetch(&discovery.jwks_uri).await?.body)?;
         let keys = keys.keys.iter().take(KEYS_MAX).filter_map(Key::of);
         Ok(Known {
             issuer: Some(discovery.issuer),

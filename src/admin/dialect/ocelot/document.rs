@@ -71,7 +71,12 @@ async fn posted(core: &Core, request: &Request) -> Result<Answer, Answer> {
     if !document.is_object() {
         return Err(invalid("JsonException: the body is not an object\n"));
     }
-    let post = Post::of(&document, request.conditions()).map_err(|text| invalid(&text))?;
+    let is_verifier = |id: &str| {
+        let kind = Kind::of_list(ocelot::VERIFIERS);
+        kind.is_some_and(|kind| core.state.borrow().of_kind(kind).get(id).is_some())
+    };
+    let post = Post::of(&document, &is_verifier, request.conditions());
+    let post = post.map_err(|text| invalid(&text))?;
     let write = Write {
         by: request.writer(),
         operation: Operation::Dialect(Box::new(post)),
@@ -217,8 +222,13 @@ fn shown(state: &State) -> Value {
 
 impl Post {
     /// Reads a document; what is wrong with it is all said at once.
-    fn of(document: &Value, conditions: Conditions) -> Result<Self, String> {
-        let read = Ocelot::read(document);
+    fn of(
+        document: &Value,
+        is_verifier: &dyn Fn(&str) -> bool,
+        conditions: Conditions,
+    ) -> Result<Self, String> {
+        let mut read = Ocelot::read(document);
+        read.require_providers(is_verifier);
         if !read.report.faults.is_empty() {
             let faults = Faults {
                 source: "body".to_owned(),

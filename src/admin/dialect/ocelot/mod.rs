@@ -7,7 +7,6 @@
 
 mod authority;
 mod document;
-mod fetch;
 mod form;
 mod signer;
 mod token;
@@ -22,7 +21,6 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use self::authority::Authority;
-pub use self::fetch::TlsError;
 use self::signer::Signer;
 pub use self::signer::SignerError;
 use self::traffic::Traffic;
@@ -30,6 +28,7 @@ use crate::admin::core::Core;
 use crate::admin::guard::Principal;
 use crate::admin::payload::Payload;
 use crate::admin::problem::Problem;
+use crate::admin::regions;
 use crate::admin::request::{self, Answer, Request};
 use crate::model::config::{Admin, Role};
 use crate::model::secret::SecretError;
@@ -58,9 +57,6 @@ pub enum OcelotError {
     /// The secret cannot be had.
     #[error("admin.ocelot.secret: {0}")]
     Secret(#[from] SecretError),
-    /// The identity server cannot be asked.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
     /// There is nothing to sign tokens with.
     #[error(transparent)]
     Signer(#[from] SignerError),
@@ -86,7 +82,7 @@ impl Administration {
             path: declared.path.clone(),
             base_url: declared.base_url.clone(),
             internal,
-            authority: Authority::of(declared)?,
+            authority: Authority::of(declared),
             traffic: declared.on_traffic.then(Traffic::new),
         })))
     }
@@ -168,17 +164,22 @@ impl Administration {
                 document::replace(core, request).await
             }
             CONFIGURATION => only("GET, HEAD, POST"),
-            _ if is_region(below) && request.method == Method::DELETE => status(204),
-            _ if is_region(below) => only("DELETE"),
-            _ => status(404),
+            _ => match region(below) {
+                Some(region) if request.method == Method::DELETE => {
+                    regions::drop_all(core, request, &region).await;
+                    status(204)
+                }
+                Some(_) => only("DELETE"),
+                None => status(404),
+            },
         }
     }
 }
 
-/// Nothing is kept of any answer, so every region is empty.
-fn is_region(below: &str) -> bool {
-    let region = below.strip_prefix(REGION);
-    region.is_some_and(|region| !region.is_empty() && !region.contains('/'))
+/// The region of the output cache that a path names.
+fn region(below: &str) -> Option<String> {
+    let region = below.strip_prefix(REGION)?;
+    (!region.is_empty() && !region.contains('/')).then(|| request::decode(region))?
 }
 
 /// A refusal in the words of Ocelot: a status, and for a missing or bad token a challenge.

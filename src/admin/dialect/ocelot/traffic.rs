@@ -68,7 +68,7 @@ impl Traffic {
             request_headers: Some(Edits {
                 remove: vec!["x-api-key".to_owned()],
                 set: vec![set],
-                add: Vec::new(),
+                ..Edits::default()
             }),
             read_timeout_ms: WITHIN_MS,
             total_timeout_ms: defaults::MS_MAX,

@@ -193,25 +193,10 @@ fn prove(auth: Auth, route: &mut Route) {
 /// What no key is authorised for.
 const NOT_SUPPORTED: &str = "nobody: this proof is not supported";
 
-fn of_kind(kind: AuthKind) -> Auth {
-    Auth {
-        kind,
-        realm: defaults::realm(),
-        users: Vec::new(),
-        header: defaults::api_key_header(),
-        query: None,
-        keys: Vec::new(),
-        entities: Vec::new(),
-        jwt: None,
-        forward: None,
-        any: Vec::new(),
-    }
-}
-
 fn apikeys_for(entities: Vec<String>) -> Auth {
     Auth {
         entities,
-        ..of_kind(AuthKind::ApiKey)
+        ..Auth::of(AuthKind::ApiKey)
     }
 }
 
@@ -228,8 +213,8 @@ fn apikeys(entity: &Value, config: &Value) -> Auth {
         return keys;
     }
     Auth {
-        any: vec![keys, of_kind(AuthKind::Anonymous)],
-        ..of_kind(AuthKind::Chain)
+        any: vec![keys, Auth::of(AuthKind::Anonymous)],
+        ..Auth::of(AuthKind::Chain)
     }
 }
 
@@ -255,7 +240,7 @@ fn tokens(config: &Value) -> Option<Auth> {
     };
     Some(Auth {
         jwt: Some(Box::new(jwt)),
-        ..of_kind(AuthKind::Jwt)
+        ..Auth::of(AuthKind::Jwt)
     })
 }
 
