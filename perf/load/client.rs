@@ -17,6 +17,7 @@ use crate::body::{self, Body, Pattern};
 use crate::measure::{Fault, Tally};
 use crate::origin::SIZES;
 use crate::poll::{Poller, READ_BYTES, Ready, Side, Slots, Socket};
+use crate::websocket;
 
 /// Idle connections that are being opened at any one time.
 const OPENING_AT_ONCE: usize = 64;
@@ -57,6 +58,13 @@ struct Plan {
     expected: Option<u64>,
     pattern: Pattern,
     one_request_each: bool,
+    echo: Option<Echo>,
+}
+
+/// A WebSocket's message, and the same from the other side.
+struct Echo {
+    message: Vec<u8>,
+    answer: Vec<u8>,
 }
 
 /// The arrivals of an open loop.
@@ -79,6 +87,8 @@ struct Connection {
     held: Vec<u8>,
     response: Option<Response>,
     checked: bool,
+    /// Whether the connection has become a WebSocket.
+    upgraded: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -86,6 +96,15 @@ enum State {
     Connecting,
     Free,
     Waiting,
+}
+
+/// How far a response has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Progress {
+    Part,
+    /// The origin has agreed to a WebSocket; no response of the kind that is counted.
+    Upgraded,
+    Whole,
 }
 
 struct Response {
@@ -214,6 +233,7 @@ impl Client {
                 held: Vec::new(),
                 response: None,
                 checked: true,
+                upgraded: false,
             })
         })?;
         Ok(())
@@ -254,10 +274,12 @@ impl Client {
         let Some(connection) = self.connections.get(slot) else {
             return;
         };
+        let bytes = match &self.plan.echo {
+            Some(echo) if connection.upgraded => &echo.message,
+            _ => &self.plan.request,
+        };
         // A failed send shows as an end of the stream when the response is read.
-        let _ = connection
-            .socket
-            .send(poller, &self.plan.request, &mut connection.sent);
+        let _ = connection.socket.send(poller, bytes, &mut connection.sent);
     }
 
     fn receive(&mut self, poller: &Poller, slot: usize, now: impl Fn() -> u64) {
@@ -268,8 +290,9 @@ impl Client {
             Ok(None) => {}
             Ok(Some(0)) => self.ended(poller, slot),
             Ok(Some(received)) => match connection.read(&self.plan, &self.buffer[..received]) {
-                Ok(false) => {}
-                Ok(true) => self.complete(poller, slot, now()),
+                Ok(Progress::Part) => {}
+                Ok(Progress::Upgraded) => self.next(poller, slot, now()),
+                Ok(Progress::Whole) => self.complete(poller, slot, now()),
                 Err(fault) => self.fail(poller, slot, fault),
             },
             Err(_) => self.fail(poller, slot, Fault::Reset),
@@ -337,8 +360,11 @@ impl Client {
 }
 
 impl Connection {
-    /// Reads a piece of the response; `true` when it is complete and right.
-    fn read(&mut self, plan: &Plan, input: &[u8]) -> Result<bool, Fault> {
+    /// Reads a piece of the response.
+    fn read(&mut self, plan: &Plan, input: &[u8]) -> Result<Progress, Fault> {
+        if let Some(echo) = &plan.echo {
+            return self.read_websocket(echo, input);
+        }
         if self.response.is_some() {
             return self.read_body(plan, input);
         }
@@ -346,7 +372,7 @@ impl Connection {
             let used = self.read_head(plan, input)?;
             if used == 0 {
                 self.held.extend_from_slice(input);
-                return Ok(false);
+                return Ok(Progress::Part);
             }
             return self.read_body(plan, &input[used..]);
         }
@@ -355,7 +381,42 @@ impl Connection {
         self.read(plan, &held)
     }
 
-    fn read_body(&mut self, plan: &Plan, input: &[u8]) -> Result<bool, Fault> {
+    /// Reads a piece of the agreement, or of a message.
+    fn read_websocket(&mut self, echo: &Echo, input: &[u8]) -> Result<Progress, Fault> {
+        self.held.extend_from_slice(input);
+        if !self.upgraded {
+            let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+            let mut head = httparse::Response::new(&mut fields);
+            let used = match head.parse(&self.held) {
+                Ok(httparse::Status::Complete(used)) => used,
+                Ok(httparse::Status::Partial) => return Ok(Progress::Part),
+                Err(_) => return Err(Fault::Head),
+            };
+            let accept = body::field(head.headers, "sec-websocket-accept");
+            if head.code != Some(101) || accept != Some(websocket::ACCEPT) {
+                return Err(Fault::Status);
+            }
+            // Nothing was sent that could be answered already.
+            if used != self.held.len() {
+                return Err(Fault::Length);
+            }
+            self.upgraded = true;
+            self.held.clear();
+            return Ok(Progress::Upgraded);
+        }
+        if self.held.len() < echo.answer.len() {
+            return Ok(Progress::Part);
+        }
+        let right = self.held == echo.answer;
+        self.held.clear();
+        if right {
+            Ok(Progress::Whole)
+        } else {
+            Err(Fault::Body)
+        }
+    }
+
+    fn read_body(&mut self, plan: &Plan, input: &[u8]) -> Result<Progress, Fault> {
         let Some(response) = &mut self.response else {
             return Err(Fault::Head);
         };
@@ -371,13 +432,13 @@ impl Connection {
             return Err(Fault::Body);
         }
         if !response.body.is_complete() {
-            return Ok(false);
+            return Ok(Progress::Part);
         }
         let right_length = plan
             .expected
             .is_none_or(|expected| response.received == expected);
         if right_length && used == input.len() {
-            Ok(true)
+            Ok(Progress::Whole)
         } else {
             Err(Fault::Length)
         }
@@ -432,6 +493,14 @@ impl Plan {
         if options.one_request_each {
             request.push_str("Connection: close\r\n");
         }
+        let echo = options.websocket.map(|length| {
+            request.push_str(&websocket::fields());
+            let payload = Pattern::body(length.into());
+            Echo {
+                message: websocket::message(&payload),
+                answer: websocket::answer(payload.into_iter()),
+            }
+        });
         request.push_str("\r\n");
         let count = options.post.map(|length| length.to_string().into_bytes());
         let known = SIZES.iter().find(|(path, _)| *path == options.path);
@@ -445,6 +514,7 @@ impl Plan {
             count,
             pattern: Pattern::new(READ_BYTES),
             one_request_each: options.one_request_each,
+            echo,
         }
     }
 

@@ -13,6 +13,7 @@ mod client;
 mod measure;
 mod origin;
 mod poll;
+mod websocket;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -69,6 +70,11 @@ pub(crate) struct Options {
     /// POST a body of this many bytes; the answer must be its length.
     #[arg(long)]
     pub(crate) post: Option<usize>,
+    /// Ask for a WebSocket on each connection and echo messages of this many bytes; one is a
+    /// request.
+    #[arg(long, conflicts_with_all = ["post", "one_request_each"],
+          value_parser = clap::value_parser!(u16).range(126..))]
+    pub(crate) websocket: Option<u16>,
     /// Open a connection for each request, from 16 loopback addresses in turn.
     #[arg(long)]
     pub(crate) one_request_each: bool,

@@ -11,6 +11,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use crate::body::{self, Body, Malformed, Pattern};
 use crate::poll::{Poller, READ_BYTES, Ready, Side, Slots, Socket};
+use crate::websocket;
 
 /// The paths of the origin and how long their bodies are.
 pub(crate) const SIZES: [(&str, usize); 9] = [
@@ -50,6 +51,8 @@ struct Connection {
     output: Option<Output>,
     sent: usize,
     closes: bool,
+    /// Whether what comes in are messages of a WebSocket.
+    is_websocket: bool,
 }
 
 struct Upload {
@@ -62,7 +65,7 @@ enum Output {
     /// The response with this index.
     Prepared(usize),
     NotFound,
-    Counted(Vec<u8>),
+    Made(Vec<u8>),
 }
 
 /// A connection that has to be closed, for whatever reason.
@@ -119,6 +122,7 @@ impl Origin {
                     output: None,
                     sent: 0,
                     closes: false,
+                    is_websocket: false,
                 })
             })?;
         }
@@ -184,7 +188,13 @@ impl Connection {
     fn read(&mut self, rig: &Rig<'_>, input: &[u8]) -> Result<usize, Finished> {
         let mut at = 0;
         while self.output.is_none() && at < input.len() {
-            if let Some(upload) = &mut self.upload {
+            if self.is_websocket {
+                let Some((used, echo)) = websocket::echo(&input[at..]) else {
+                    break;
+                };
+                self.output = Some(Output::Made(echo));
+                at += used;
+            } else if let Some(upload) = &mut self.upload {
                 at += upload.take(rig.pattern, &input[at..])?;
             } else {
                 let used = self.read_head(rig, &input[at..])?;
@@ -194,7 +204,7 @@ impl Connection {
                 at += used;
             }
             if let Some(upload) = self.upload.take_if(|upload| upload.body.is_complete()) {
-                self.output = Some(Output::Counted(upload.answer()));
+                self.output = Some(Output::Made(upload.answer()));
             }
             self.flush(rig)?;
         }
@@ -212,7 +222,11 @@ impl Connection {
         };
         self.closes = body::closes(request.headers)
             || (request.version == Some(0) && body::field(request.headers, "connection").is_none());
-        if request.method == Some("POST") {
+        if websocket::is_asked(request.headers) {
+            self.is_websocket = true;
+            self.closes = false;
+            self.output = Some(Output::Made(websocket::agreement()));
+        } else if request.method == Some("POST") {
             if body::field(request.headers, "expect").is_some() {
                 self.socket.send(rig.poller, CONTINUE, &mut 0)?;
             }
@@ -238,7 +252,7 @@ impl Connection {
             None => return Ok(()),
             Some(Output::Prepared(index)) => &rig.responses[*index].1,
             Some(Output::NotFound) => NOT_FOUND,
-            Some(Output::Counted(bytes)) => bytes.as_slice(),
+            Some(Output::Made(bytes)) => bytes.as_slice(),
         };
         if self.socket.send(rig.poller, bytes, &mut self.sent)? {
             self.output = None;

@@ -20,8 +20,9 @@ use crate::epoch::lines::Lines;
 use crate::epoch::{Inbox, Mailbox, Publisher, Snapshot, inquiries};
 use crate::model::Config;
 use crate::model::config::LogFormat;
+use crate::model::listener::Spread;
 use crate::net::{self, Bell, Driver, DriverChoice, ProbeError, Waking};
-use crate::proxy::{self, CoreParts};
+use crate::proxy::{self, CoreParts, Seats};
 
 /// Why Ringway does not start.
 #[derive(Debug, Error)]
@@ -100,16 +101,17 @@ pub fn run(
     let first = prepared.first.clone();
     let acknowledged = Arc::new(admin::Acknowledged::default());
     let (bells, wakings) = bells(cores.workers.len())?;
-    let cache = cache(&first, &bells)?;
+    let seats = proxy::seats(&bells);
+    let cache = cache(&first, &bells);
     let (publisher, mailboxes) = mailboxes(&first, bells, acknowledged.clone());
     let counters: Vec<Arc<Counters>> = cores.workers.iter().map(|_| Arc::default()).collect();
     let (asker, inboxes) = inquiries(cores.workers.len());
     let mailboxes = mailboxes.into_iter().zip(inboxes).collect();
-    let each = wakings.into_iter().enumerate();
-    let wakings = each.map(|(worker, waking)| (waking, (cache.clone(), worker)));
-    let wakings = wakings.collect();
+    let each = seats.into_iter().zip(wakings).enumerate();
+    let shared = each.map(|(worker, (seats, waking))| (seats, waking, (cache.clone(), worker)));
+    let shared = shared.collect();
     let parts = parts(
-        listeners, mailboxes, wakings, &counters, log_lines, driver, format,
+        listeners, mailboxes, shared, &counters, log_lines, driver, format,
     );
     let workers = start_workers(parts, &cores, driver)?;
     let running = Running { workers, log };
@@ -142,11 +144,11 @@ fn probe(choice: DriverChoice) -> Result<Driver, BootError> {
 }
 
 /// One set of bound sockets for each worker.
-type Bound = (Vec<SocketAddr>, Vec<Vec<TcpListener>>);
+type Bound = (Vec<SocketAddr>, Vec<Vec<(TcpListener, Spread)>>);
 
 fn bind_all(config: &Config, driver: Driver, workers: usize) -> Result<Bound, BootError> {
     let mut addresses = Vec::new();
-    let mut sockets: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     for listener in &config.listeners {
         let mut address = SocketAddr::new(listener.address, listener.port);
         refuse_taken(address)?;
@@ -157,7 +159,7 @@ fn bind_all(config: &Config, driver: Driver, workers: usize) -> Result<Bound, Bo
             address = socket
                 .local_addr()
                 .map_err(system("a socket has no address"))?;
-            of_worker.push(socket);
+            of_worker.push((socket, listener.spread));
         }
         addresses.push(address);
     }
@@ -190,12 +192,8 @@ fn mailboxes(
 }
 
 /// What all workers keep of responses; it rings those who wait for one.
-fn cache(first: &Snapshot, bells: &[Bell]) -> Result<Arc<Store>, BootError> {
-    let ringers = bells
-        .iter()
-        .map(Bell::another)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(system("a bell cannot be shared"))?;
+fn cache(first: &Snapshot, bells: &[Bell]) -> Arc<Store> {
+    let ringers = bells.to_vec();
     let workers = ringers.len();
     let ring = move |worker: usize| {
         if let Some(bell) = ringers.get(worker) {
@@ -207,13 +205,17 @@ fn cache(first: &Snapshot, bells: &[Bell]) -> Result<Arc<Store>, BootError> {
     if first.table.keeps_responses() {
         store.prepare();
     }
-    Ok(store)
+    store
 }
 
+/// What a worker shares with the others beside the table: seats, what wakes it for both, and the
+/// cache with its number.
+type Shared = (Seats, Waking, (Arc<Store>, usize));
+
 fn parts(
-    listeners: Vec<Vec<TcpListener>>,
+    listeners: Vec<Vec<(TcpListener, Spread)>>,
     mailboxes: Vec<(Mailbox, Inbox)>,
-    wakings: Vec<(Waking, (Arc<Store>, usize))>,
+    shared: Vec<Shared>,
     counters: &[Arc<Counters>],
     lines: Vec<Lines>,
     driver: Driver,
@@ -223,11 +225,12 @@ fn parts(
     let each = listeners
         .into_iter()
         .zip(mailboxes)
-        .zip(wakings)
+        .zip(shared)
         .zip(counters);
     each.map(
-        |(((listeners, (mailbox, inbox)), (waking, cache)), counters)| CoreParts {
+        |(((listeners, (mailbox, inbox)), (seats, waking, cache)), counters)| CoreParts {
             listeners,
+            seats,
             mailbox,
             inbox,
             cache,

@@ -70,8 +70,10 @@ counters! {
     large_buffers_out,
     /// Gauge: tunnels open.
     tunnels,
-    /// Client connections accepted.
+    /// Client connections accepted, counted at the core that serves them.
     accepted,
+    /// Client connections accepted here and handed over to a core with fewer.
+    handed_over,
     /// Client connections closed at once, being over `limits.max_connections`.
     rejected,
     /// Requests whose head was read, refused ones included.

@@ -20,6 +20,21 @@ pub struct Listener {
     #[serde(default = "defaults::backlog")]
     #[schemars(range(min = 1, max = 65_535))]
     pub backlog: u32,
+    /// Which worker serves a connection that comes in here.
+    #[serde(default)]
+    pub spread: Spread,
+}
+
+/// Which worker serves a new connection.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Spread {
+    /// The one with the fewest connections; whoever accepted it hands it over.
+    #[default]
+    Even,
+    /// The one that the kernel chose, whatever it has to do already. For many short connections,
+    /// and for machines whose network card sends each connection to a core of its own.
+    Kernel,
 }
 
 fn any_address() -> IpAddr {

@@ -31,6 +31,24 @@ impl Stream {
         }
     }
 
+    /// Takes over a connected socket that came from elsewhere; to be called on the thread that will
+    /// use it. monoio has a type for each family, but both only call `recv` and `send`: one serves.
+    ///
+    /// # Errors
+    /// What the runtime says; the socket is closed then.
+    pub fn adopt(descriptor: OwnedFd) -> io::Result<Self> {
+        TcpStream::from_std(std::net::TcpStream::from(descriptor)).map(Self::new)
+    }
+
+    /// A second descriptor of the connection, for another thread to adopt; this one is to be
+    /// dropped then. (monoio's `into_raw_fd` makes a value out of uninitialised memory.)
+    ///
+    /// # Errors
+    /// What the kernel says, most likely that there are too many descriptors.
+    pub fn duplicate(&self) -> io::Result<OwnedFd> {
+        Ok(rustix::io::fcntl_dupfd_cloexec(self, 0)?)
+    }
+
     /// Receives behind the filled part of `buffer`, and gives it back with the count; 0 is the end.
     ///
     /// The operation is under way from this call on; its future must be awaited, or the stream
@@ -129,19 +147,10 @@ pub async fn connect_tcp(address: SocketAddr) -> io::Result<Stream> {
 pub async fn connect_unix(path: &Path) -> io::Result<Stream> {
     let stream = UnixStream::connect(path).await?;
     let descriptor = rustix::io::fcntl_dupfd_cloexec(borrow(&stream), 0)?;
-    stream_of(descriptor)
-}
-
-/// monoio has a type for each family, but both only call `recv` and `send`: one type serves.
-fn adopt(descriptor: OwnedFd) -> io::Result<TcpStream> {
-    TcpStream::from_std(std::net::TcpStream::from(descriptor))
+    Stream::adopt(descriptor)
 }
 
 fn borrow(stream: &UnixStream) -> BorrowedFd<'_> {
     // SAFETY: the descriptor is open for as long as the stream, which outlives the borrow.
     unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) }
-}
-
-pub(super) fn stream_of(descriptor: OwnedFd) -> io::Result<Stream> {
-    Ok(Stream::new(adopt(descriptor)?))
 }

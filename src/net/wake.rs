@@ -6,15 +6,16 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, socketpair};
 
 use super::buffer::BufferPool;
-use super::stream::{Stream, stream_of};
+use super::stream::Stream;
 
-/// The ringing end; any thread may hold it.
-#[derive(Debug)]
-pub struct Bell(OwnedFd);
+/// The ringing end; any number of threads may hold it.
+#[derive(Clone, Debug)]
+pub struct Bell(Arc<OwnedFd>);
 
 /// The other end, on its way to the core.
 #[derive(Debug)]
@@ -28,21 +29,13 @@ pub fn bell() -> io::Result<(Bell, Waking)> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let (ring, wait) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     rustix::io::ioctl_fionbio(&wait, false)?;
-    Ok((Bell(ring), Waking(wait)))
+    Ok((Bell(Arc::new(ring)), Waking(wait)))
 }
 
 impl Bell {
-    /// Another hand on the same bell.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub fn another(&self) -> io::Result<Self> {
-        self.0.try_clone().map(Self)
-    }
-
     /// Wakes the core. A bell that has rung and was not yet heard need not ring louder.
     pub fn ring(&self) {
-        let _ = rustix::net::send(&self.0, &[1], SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+        let _ = rustix::net::send(&*self.0, &[1], SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
     }
 }
 
@@ -50,7 +43,7 @@ impl Waking {
     /// Calls `heard` each time the bell has rung; ends when the bell is gone.
     pub async fn listen(self, non_blocking: bool, mut heard: impl FnMut()) -> io::Result<()> {
         rustix::io::ioctl_fionbio(&self.0, non_blocking)?;
-        let stream: Rc<Stream> = Rc::new(stream_of(self.0)?);
+        let stream = Rc::new(Stream::adopt(self.0)?);
         let pool = BufferPool::new(64, 1, 1);
         let Some(mut buffer) = pool.lend() else {
             return Ok(());

@@ -1,4 +1,5 @@
-//! Accept: takes clients in, and keeps a panic in one connection from reaching another.
+//! Accept: takes clients in, here or at a core with fewer of them, and keeps a panic in one
+//! connection from reaching another.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -11,8 +12,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::core::Core;
+use super::seat::{Handed, Seat};
 use super::serve;
 use crate::epoch::counters::Counters;
+use crate::model::listener::Spread;
 use crate::net::{Deadline, Lease, Listener, Stream, sleep, spawn};
 use crate::wire::compose::Forwarding;
 
@@ -42,26 +45,85 @@ impl Connection {
     }
 }
 
+/// A listener, and who serves the clients that come in there.
+#[derive(Debug)]
+pub(super) struct Door {
+    pub(super) listener: Listener,
+    pub(super) spread: Spread,
+}
+
 /// Accepts clients until the listener is closed.
-pub(super) async fn accept(core: Rc<Core>, listeners: Rc<[Listener]>, index: usize) {
-    let Some(listener) = listeners.get(index) else {
+pub(super) async fn accept(core: Rc<Core>, doors: Rc<[Door]>, index: usize) {
+    let Some(door) = doors.get(index) else {
         return;
     };
     while !core.is_draining() {
-        match listener.accept().await {
-            Ok((stream, client)) => admit(&core, stream, client),
+        match door.listener.accept().await {
+            Ok((stream, client)) => seat(&core, stream, client, door.spread),
             Err(_) if core.is_draining() => break,
             Err(_) => sleep(OUT_OF_DESCRIPTORS).await,
         }
     }
 }
 
-fn admit(core: &Rc<Core>, stream: Stream, client: SocketAddr) {
-    let snapshot = core.snapshot();
-    if core.counters.connections.get() >= u64::from(snapshot.settings.limits.max_connections) {
+/// Takes in the clients that other cores have handed over.
+pub(super) fn welcome(core: &Rc<Core>) {
+    for Handed {
+        socket,
+        client,
+        seat,
+    } in core.seats.arrived()
+    {
+        // A socket that the runtime refuses is closed.
+        if let Ok(stream) = Stream::adopt(socket) {
+            admit(core, stream, client, seat);
+        }
+    }
+}
+
+/// Finds the core that is to serve a client, and takes the client in or sends it there.
+fn seat(core: &Rc<Core>, stream: Stream, client: SocketAddr, spread: Spread) {
+    let most = core.snapshot().settings.limits.max_connections;
+    let seat = match spread {
+        Spread::Even => core.seats.take(most),
+        Spread::Kernel => core.seats.take_here(most),
+    };
+    let Some(seat) = seat else {
         core.counters.rejected.add(1);
         return;
+    };
+    let here = if core.seats.is_here(&seat) {
+        Some(seat)
+    } else if hand_over(core, &stream, client, seat) {
+        return;
+    } else {
+        core.seats.take_here(most)
+    };
+    match here {
+        Some(seat) => admit(core, stream, client, seat),
+        None => core.counters.rejected.add(1),
     }
+}
+
+/// Sends a client to the core at which it has a seat; not if too many are on their way there, or
+/// there is no descriptor left.
+fn hand_over(core: &Core, stream: &Stream, client: SocketAddr, seat: Seat) -> bool {
+    let handed = stream.duplicate().is_ok_and(|socket| {
+        let handed = Handed {
+            socket,
+            client,
+            seat,
+        };
+        core.seats.hand_over(handed)
+    });
+    if handed {
+        core.counters.handed_over.add(1);
+    }
+    handed
+}
+
+fn admit(core: &Rc<Core>, stream: Stream, client: SocketAddr, seat: Seat) {
+    let snapshot = core.snapshot();
     let address = client.ip().to_canonical();
     let trusted = snapshot
         .settings
@@ -77,7 +139,7 @@ fn admit(core: &Rc<Core>, stream: Stream, client: SocketAddr) {
         forwarding: Forwarding::of(address),
         trusted,
         line: RefCell::default(),
-        _open: Open::new(&core.counters),
+        _open: Open::new(&core.counters, seat),
     });
     core.counters.accepted.add(1);
     let core = core.clone();
@@ -94,18 +156,24 @@ fn admit(core: &Rc<Core>, stream: Stream, client: SocketAddr) {
 }
 
 /// Counts a connection as long as it is open, however it ends.
-struct Open(Arc<Counters>);
+struct Open {
+    counters: Arc<Counters>,
+    _seat: Seat,
+}
 
 impl Open {
-    fn new(counters: &Arc<Counters>) -> Self {
+    fn new(counters: &Arc<Counters>, seat: Seat) -> Self {
         counters.connections.add(1);
-        Self(counters.clone())
+        Self {
+            counters: counters.clone(),
+            _seat: seat,
+        }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.connections.sub(1);
+        self.counters.connections.sub(1);
     }
 }
 

@@ -9,12 +9,13 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::accept;
+use super::accept::{self, Door};
 use super::balance::Chance;
 use super::cache::Waiting;
 use super::policy::Shapes;
 use super::pool::Pools;
 use super::record::Dates;
+use super::seat::Seats;
 use super::serve::Scratch;
 use super::turn::Turns;
 use crate::cache::Store;
@@ -22,6 +23,7 @@ use crate::epoch::counters::Counters;
 use crate::epoch::lines::Lines;
 use crate::epoch::{Inbox, Mailbox, Order, Snapshot, Taken};
 use crate::model::config::LogFormat;
+use crate::model::listener::Spread;
 use crate::net::{BufferPool, Deadlines, Listener, TAIL, TICK, Waking, sleep, spawn};
 
 /// Bytes of the buffer that a client's heads are read into; with its tail it fills 2 KiB.
@@ -36,8 +38,10 @@ const RESTING: usize = 1024;
 /// What a core is given at its start.
 #[derive(Debug)]
 pub struct CoreParts {
-    /// Its bound sockets.
-    pub listeners: Vec<TcpListener>,
+    /// Its bound sockets, and who serves the clients that come in there.
+    pub listeners: Vec<(TcpListener, Spread)>,
+    /// Where its clients sit, and those of the other cores.
+    pub seats: Seats,
     /// Where its snapshots come from.
     pub mailbox: Mailbox,
     /// What it is asked.
@@ -61,6 +65,7 @@ pub(super) struct Core {
     pub(super) shapes: Rc<Shapes>,
     pub(super) chance: Chance,
     pub(super) counters: Arc<Counters>,
+    pub(super) seats: Seats,
     pub(super) heads: Rc<BufferPool>,
     pub(super) exchanges: Rc<BufferPool>,
     pub(super) large: Rc<BufferPool>,
@@ -112,6 +117,7 @@ pub async fn run(parts: CoreParts) -> std::io::Result<()> {
         shapes: Rc::default(),
         chance: Chance::default(),
         counters: parts.counters,
+        seats: parts.seats,
         heads: BufferPool::new(HEAD_BUFFER, RESTING, usize::MAX),
         exchanges: BufferPool::new(EXCHANGE_BUFFER, RESTING, usize::MAX),
         large: {
@@ -132,13 +138,19 @@ pub async fn run(parts: CoreParts) -> std::io::Result<()> {
         inbox: parts.inbox,
         draining: Cell::new(false),
     });
-    let listeners: Rc<[Listener]> = parts
+    let adopt = |(socket, spread)| {
+        Ok(Door {
+            listener: Listener::adopt(socket)?,
+            spread,
+        })
+    };
+    let doors: Rc<[Door]> = parts
         .listeners
         .into_iter()
-        .map(Listener::adopt)
+        .map(adopt)
         .collect::<std::io::Result<_>>()?;
-    for index in 0..listeners.len() {
-        spawn(accept::accept(core.clone(), listeners.clone(), index));
+    for index in 0..doors.len() {
+        spawn(accept::accept(core.clone(), doors.clone(), index));
     }
     spawn(listen_to_the_bell(
         core.clone(),
@@ -146,7 +158,7 @@ pub async fn run(parts: CoreParts) -> std::io::Result<()> {
         parts.non_blocking,
     ));
     core.mailbox.acknowledge(core.snapshot.borrow().epoch);
-    core.tick_until_done(&listeners).await;
+    core.tick_until_done(&doors).await;
     Ok(())
 }
 
@@ -193,8 +205,9 @@ impl Core {
             .add(u64::try_from(took).unwrap_or(u64::MAX));
     }
 
-    fn look(&self) {
+    fn look(self: &Rc<Self>) {
         drop(self.snapshot());
+        accept::welcome(self);
         if self.mailbox.order() != Order::Serve {
             self.draining.set(true);
         }
@@ -205,7 +218,7 @@ impl Core {
         }
     }
 
-    async fn tick_until_done(&self, listeners: &[Listener]) {
+    async fn tick_until_done(self: &Rc<Self>, doors: &[Door]) {
         let mut draining = false;
         loop {
             sleep(TICK).await;
@@ -222,10 +235,11 @@ impl Core {
             if self.draining.get() {
                 if !draining {
                     draining = true;
-                    listeners.iter().for_each(Listener::close);
+                    doors.iter().for_each(|door| door.listener.close());
+                    self.seats.leave();
                 }
                 self.deadlines.end_idle();
-                if self.mailbox.order() == Order::Stop || self.counters.connections.get() == 0 {
+                if self.mailbox.order() == Order::Stop || self.seats.is_empty() {
                     break;
                 }
             }

@@ -36,6 +36,7 @@ mod recode;
 mod record;
 mod rewrite;
 mod route;
+mod seat;
 mod serve;
 mod shape;
 mod tunnel;
@@ -44,3 +45,4 @@ mod understand;
 
 pub use self::core::{CoreParts, run};
 pub use self::explain::{Explanation, explain};
+pub use self::seat::{Seats, seats};

@@ -143,6 +143,7 @@ pub(super) fn decide(
                 snapshot,
                 request: &request,
                 found: &found,
+                is_part: false,
             }
             .take(path, drafts, composed, step)
         });
@@ -182,6 +183,8 @@ pub(super) struct Routed<'a, 'b, 's> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) request: &'a Understood<'b, 's>,
     pub(super) found: &'a Found<'a>,
+    /// Whether it is a part of an aggregate, and not what the client asks for.
+    pub(super) is_part: bool,
 }
 
 impl Routed<'_, '_, '_> {
@@ -203,6 +206,7 @@ impl Routed<'_, '_, '_> {
             request: self.request,
             found: self.found,
             policies,
+            is_part: self.is_part,
         };
         let stopped = match visit.pass(drafts, composed) {
             Ok(mut passed) => match self.act(Some(&mut passed), path, drafts, composed, step) {
@@ -278,6 +282,7 @@ impl Routed<'_, '_, '_> {
             snapshot,
             request,
             found,
+            ..
         } = *self;
         let settings = &snapshot.settings;
         let policies = passed.as_ref().map(|passed| passed.policies);

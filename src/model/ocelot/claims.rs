@@ -198,6 +198,7 @@ impl<'f> Claims<'f> {
 fn asked(file: &FileRoute) -> Option<&'static str> {
     let members = [
         ("RouteClaimsRequirement", &file.route_claims_requirement),
+        ("AddClaimsToRequest", &file.add_claims_to_request),
         ("AddHeadersToRequest", &file.add_headers_to_request),
         ("AddQueriesToRequest", &file.add_queries_to_request),
         (

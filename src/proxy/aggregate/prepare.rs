@@ -78,6 +78,7 @@ impl Joint<'_> {
             snapshot,
             request: &request,
             found: &found,
+            is_part: true,
         };
         let mut step = None;
         let (mut rewritten, mut composed) = (Vec::new(), Vec::new());
