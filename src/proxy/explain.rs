@@ -9,7 +9,7 @@ use super::understand::{Space, Understood, understand};
 use crate::epoch::Settings;
 use crate::model::Config;
 use crate::table::policy::{Evidence, Filling, Proof};
-use crate::table::{Action, Aggregate, Forward, Found, Table};
+use crate::table::{Action, Aggregate, Forward, Found, Table, Upstream};
 use crate::wire::compose::Forwarding;
 use crate::wire::head::Slots;
 
@@ -223,28 +223,28 @@ fn forwarded(
         passed: passed.as_ref(),
     }
     .compose(&mut path, &mut Drafts::default(), &mut composed);
-    let servers = upstream.map_or_else(String::new, |upstream| {
-        let servers: Vec<String> = upstream
-            .servers
-            .iter()
-            .map(|server| match (server.drain, server.backup) {
-                (true, _) => format!("{} (draining)", server.name),
-                (_, true) => format!("{} (backup)", server.name),
-                _ => server.name.to_string(),
-            })
-            .collect();
-        format!(
-            "{}, among {}",
-            upstream.spread.describe(),
-            servers.join(", ")
-        )
-    });
     Explanation {
         verdicts: Vec::new(),
         outcome: format!("forwarded to upstream {name} by route {}", found.route.id()),
-        upstream: servers,
+        upstream: upstream.map_or_else(String::new, |upstream| servers_of(upstream)),
         policies: Vec::new(),
         retries: to.terms.retries.describe(),
         forwarded: Some(String::from_utf8_lossy(&composed).into_owned()),
     }
+}
+
+/// How the upstream picks its server, and from which.
+fn servers_of(upstream: &Upstream) -> String {
+    let servers = upstream.servers.iter();
+    let servers = servers.map(|server| match (server.drain, server.backup) {
+        (true, _) => format!("{} (draining)", server.name),
+        (_, true) => format!("{} (backup)", server.name),
+        _ => server.name.to_string(),
+    });
+    let servers: Vec<String> = servers.collect();
+    format!(
+        "{}, among {}",
+        upstream.spread.describe(),
+        servers.join(", ")
+    )
 }

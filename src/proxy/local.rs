@@ -298,6 +298,7 @@ pub(super) async fn whole(
         status: whole.status,
         reason: whole.reason,
         keep: whole.keep,
+        rest: None,
         bytes: if whole.to_head { 0 } else { whole.body.len() },
         left: Body::None,
     };

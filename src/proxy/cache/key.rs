@@ -12,7 +12,7 @@ use super::ask::Wishes;
 use crate::model::compress::Coding;
 use crate::proxy::policy::Visit;
 use crate::table::policy::{Authorized, Cache, Filling, Proof};
-use crate::table::{Action, Rewrite, UpstreamId};
+use crate::table::{Action, Rewrite, Source, UpstreamId};
 use crate::wire::field::Field;
 use crate::wire::head::Body;
 
@@ -143,8 +143,12 @@ fn put_target(visit: &Visit<'_, '_, '_>, filling: &Filling<'_>, key: &mut Vec<u8
     if let Action::Forward(to) = &found.route.action
         && !matches!(to.rewrite, Rewrite::Keep)
     {
-        to.rewrite
-            .apply(filling.path, filling.query, &found.captures, key);
+        let source = Source {
+            captures: &found.captures,
+            claims: filling.claims,
+            fields: filling.fields,
+        };
+        to.rewrite.apply(filling.path, filling.query, &source, key);
     }
     key.push(END);
     if !policies.query.is_empty() {
