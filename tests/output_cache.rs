@@ -304,6 +304,42 @@ fn what_the_route_puts_into_the_target_is_in_the_key() {
 }
 
 #[test]
+fn what_is_kept_has_the_values_that_the_route_replaces() {
+    let origin = counting("Location: http://inside/a\r\nX-A: b\r\n");
+    let edits = "response_headers: {replace: [{name: location, find: inside, with: outside}], \
+        remove: [x-a], add: [{name: x-asked, value: '{query}'}]}, cache";
+    let text = configuration(&origin, "vary: [x-b]", "").replace("cache", edits);
+    let ringway = Ringway::start(&text, Driver::IoUring);
+    let mut client = RawClient::connect(ringway.address());
+    for _ in 0..2 {
+        let answer = client.exchange(get("?q", ""));
+        assert_eq!(answer.text(), "1");
+        assert_eq!(answer.field("location"), Some("http://outside/a"));
+        assert_eq!(
+            (answer.field("x-a"), answer.field("x-asked")),
+            (None, Some("q"))
+        );
+    }
+    drop(client);
+    ringway.finish();
+    origin.finish();
+}
+
+#[test]
+fn only_what_is_asked_with_get_is_kept() {
+    let origin = counting("");
+    for (method, expected) in [("POST", ["1", "2"]), ("GET", ["3", "3"])] {
+        let rewrite = format!("method_rewrite: {method}, cache");
+        let text = configuration(&origin, "", "").replace("cache", &rewrite);
+        let ringway = Ringway::start(&text, Driver::IoUring);
+        let ask = || exchange(ringway.address(), get("", "")).text();
+        assert_eq!([ask(), ask()], expected, "{method}");
+        ringway.finish();
+    }
+    origin.finish();
+}
+
+#[test]
 fn a_body_is_in_the_key_where_it_is_said() {
     on_both_drivers(|driver| {
         let origin = counting("");

@@ -115,8 +115,11 @@ impl Ask<'_, '_, '_> {
             }
             Body::Chunked | Body::UntilClose => false,
         };
+        let sent = self.visit.policies.method_for(head.method);
+        // A method that the route makes another is kept only if that is GET.
+        let is_another = sent.is_some_and(|sent| !matches!(sent, "GET") && sent != head.method);
         match head.method {
-            _ if head.upgrade.is_some() => Meaning::Other,
+            _ if head.upgrade.is_some() || is_another => Meaning::Other,
             "GET" | "HEAD" if head.body == Body::None => Meaning::Asks,
             "GET" | "HEAD" if !may_have_body => Meaning::Other,
             "GET" | "HEAD" => Meaning::AsksWithBody,

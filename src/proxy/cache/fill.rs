@@ -220,7 +220,7 @@ fn compose(core: &Core, response: &Response<'_>) -> (Vec<u8>, std::ops::Range<us
     for of_unchanged in [true, false] {
         for field in head.fields {
             if is_of_unchanged(field.name) == of_unchanged && goes(field) {
-                put_field(&mut text, field.name.as_bytes(), field.value);
+                put_line(field, response.edits, &mut text);
             }
         }
         if of_unchanged {
@@ -233,6 +233,12 @@ fn compose(core: &Core, response: &Response<'_>) -> (Vec<u8>, std::ops::Range<us
         }
     }
     (text, start..end)
+}
+
+fn put_line(field: &Field<'_>, edits: Option<&dyn Edits>, text: &mut Vec<u8>) {
+    if !edits.is_some_and(|edits| edits.replace(field, text)) {
+        put_field(text, field.name.as_bytes(), field.value);
+    }
 }
 
 impl Filling {
