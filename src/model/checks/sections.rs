@@ -116,7 +116,6 @@ fn admin(config: &Config, report: &mut Report) {
         check_key(key, "$.admin.api_key", report);
     }
     keys(config, report);
-    exists_status(config, report);
     for (index, host) in admin.allowed_hosts.iter().enumerate() {
         if !is_dns_name(host) {
             report.fault(
@@ -171,17 +170,6 @@ fn admin(config: &Config, report: &mut Report) {
                 admin.address
             ),
             "write 127.0.0.1, or see that a firewall keeps others out",
-        );
-    }
-}
-
-fn exists_status(config: &Config, report: &mut Report) {
-    let status = config.admin.exists_status;
-    if !matches!(status, 401 | 409) {
-        report.fault(
-            "$.admin.exists_status",
-            format!("{status} is no answer to the creation of an entity that is there"),
-            "write 401, as Otoroshi answers, or 409",
         );
     }
 }

@@ -126,7 +126,7 @@ fn the_admin_listener_is_kept_apart() {
     assert_said(json!({"admin": {"port": 8080}}), &[]);
     assert_said(
         json!({"admin": {"exists_status": 404}}),
-        &["$.admin.exists_status: 404 is no answer to the creation of an entity that is there"],
+        &["$.admin.exists_status: 404 is none of the values that it may have; write 401 or 409"],
     );
     assert_said(json!({"admin": {"exists_status": 409}}), &[]);
 }
