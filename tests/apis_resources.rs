@@ -71,6 +71,44 @@ fn id_of(entity: &Value) -> String {
 }
 
 #[test]
+fn the_name_of_a_kind_and_the_answer_to_one_that_exists_have_a_switch() {
+    let origin = ScriptedOrigin::answering(ok("served"));
+    let one = route("one", "one.local", origin.address());
+    for (switches, kind, status, error) in [
+        ("", "routes.proxy.otoroshi.io/v1", 401, "unauthorized"),
+        (
+            "kind_style: doc, exists_status: 401, ",
+            "routes.proxy.otoroshi.io/v1",
+            401,
+            "unauthorized",
+        ),
+        (
+            "kind_style: code, exists_status: 409, ",
+            "proxy.otoroshi.io/Route",
+            409,
+            "conflict",
+        ),
+    ] {
+        let admin = APIS.replace("{enabled: true, ", &format!("{{enabled: true, {switches}"));
+        let ringway = Ringway::start(&(forwarding(origin.address()) + &admin), Driver::Epoll);
+        let client = ApisClient::connect(ringway.admin_address());
+        let created = json_of(&client.post(ROUTES, &one), 201);
+        assert_eq!(created["kind"], kind);
+        let listed = json_of(&client.get(ROUTES), 200);
+        let kinds = listed.as_array().unwrap().iter().map(|one| &one["kind"]);
+        assert!(kinds.into_iter().all(|of| of == kind), "{listed}");
+        let again = json_of(&client.post(ROUTES, &one), status);
+        assert_eq!(again["error"], error);
+        assert_eq!(again["error_description"], "resource already exists");
+        // What the server shows it takes, whatever it calls the kind.
+        let put = json_of(&client.put(&format!("{ROUTES}/one"), &created), 200);
+        assert_eq!(put["kind"], kind);
+        ringway.finish();
+    }
+    origin.finish();
+}
+
+#[test]
 fn every_form_of_url_answers_for_every_sort_of_kind() {
     let (ringway, origin, client) = start();
     for (base, entity, key, value) in samples(&origin) {

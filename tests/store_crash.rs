@@ -52,6 +52,7 @@ fn changes(n: u64) -> [EntityChange; 3] {
         EntityChange::Remove {
             kind: Kind::Route,
             id: removed,
+            age: n.saturating_sub(IDS / 2),
         },
     ]
 }

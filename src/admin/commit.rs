@@ -18,7 +18,7 @@ use super::deny;
 use super::dialect::{self, Fault};
 use super::entity::{Entity, Kind};
 use super::stage::Stage;
-use super::state::Kept;
+use super::state::{Facts, Kept};
 use super::store::StoreError;
 use crate::model::{self, Faults, checks};
 use crate::table::{Change, CompileError};
@@ -360,6 +360,7 @@ impl Stage<'_> {
         (age, created_at): (u64, u64),
         source: Source,
     ) -> Result<Rc<Kept>, Refusal> {
+        let mut facts = Facts::default();
         let changes = match kind {
             Kind::Route => {
                 let route = match typed {
@@ -379,7 +380,8 @@ impl Stage<'_> {
                 if source == Source::Client {
                     self.refuse_twin(&id, &value, &route)?;
                 }
-                route_changes(&self.dressed(&id, route), age)
+                facts = Facts::of(&route, |name| self.state.routes.shared(name));
+                route_changes(self.dressed(&id, route), age)
             }
             Kind::Upstream => {
                 let upstream = model::check_upstream(&value)?;
@@ -400,7 +402,7 @@ impl Stage<'_> {
             updated_at,
             text: value.to_string().into(),
         };
-        let kept = Rc::new(Kept::of(&entity));
+        let kept = Rc::new(Kept::of(entity, facts));
         self.put(kept.clone(), changes)?;
         Ok(kept)
     }
@@ -533,11 +535,11 @@ impl Stage<'_> {
 }
 
 /// What a route is in the table: a route for each host and path, or none.
-pub(super) fn route_changes(route: &model::Route, age: u64) -> Vec<Change> {
+pub(super) fn route_changes(route: model::Route, age: u64) -> Vec<Change> {
     if !route.enabled {
         return Vec::new();
     }
-    let each = route.each().into_iter();
+    let each = route.into_each().into_iter();
     each.map(|route| Change::PutRoute {
         route: Arc::new(route),
         age,

@@ -32,9 +32,15 @@ impl Stage<'_> {
         {
             route.id = Some(id.to_owned());
             dialect::dress(&mut route, value);
-            changes.extend(route_changes(&route, kept.age));
+            changes.extend(route_changes(route, kept.age));
         }
         Ok(changes)
+    }
+
+    /// Whether there is a template of the errors of this route.
+    pub(super) fn has_template(&self, route: &str) -> bool {
+        let kind = Kind::of_list(TEMPLATES);
+        kind.is_some_and(|kind| self.get(kind, route).is_some())
     }
 
     /// The route as the table takes it: with the template of its errors.

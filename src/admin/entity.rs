@@ -1,9 +1,10 @@
 //! The things that the admin core keeps: each declared value with its name and its history.
 
 use std::fmt;
-use std::sync::Arc;
 
 use serde_json::Value;
+
+pub use super::text::Text;
 
 /// What sort of thing an entity is.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -36,13 +37,14 @@ pub struct Entity {
     /// When it was last changed, in milliseconds since 1970.
     pub updated_at: u64,
     /// The native form as JSON, as declared: what was not written is not in it.
-    pub text: Arc<str>,
+    pub text: Text,
 }
 
 /// One step from the entities of one epoch to those of the next.
 #[derive(Clone, Debug, PartialEq)]
 pub enum EntityChange {
-    /// Adds an entity, or puts it in the place of the one of its kind and id.
+    /// Adds an entity, or puts it in the place of the one of its kind and id, which has the same
+    /// age or was removed before.
     Put(Entity),
     /// Takes out the entity of this kind and id, if there is one.
     Remove {
@@ -50,6 +52,8 @@ pub enum EntityChange {
         kind: Kind,
         /// Its name.
         id: String,
+        /// Its age.
+        age: u64,
     },
 }
 
@@ -97,7 +101,38 @@ impl Entity {
     #[must_use]
     pub fn value(&self) -> Value {
         // The text was made of a value.
-        serde_json::from_str(&self.text).unwrap_or_default()
+        serde_json::from_str(&self.text.json()).unwrap_or_default()
+    }
+}
+
+// === impl EntityChange ===
+
+impl EntityChange {
+    /// What sort of thing it is about.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Put(entity) => entity.kind,
+            Self::Remove { kind, .. } => *kind,
+        }
+    }
+
+    /// The name of what it is about.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Put(entity) => &entity.id,
+            Self::Remove { id, .. } => id,
+        }
+    }
+
+    /// The age of what it is about.
+    #[must_use]
+    pub fn age(&self) -> u64 {
+        match self {
+            Self::Put(entity) => entity.age,
+            Self::Remove { age, .. } => *age,
+        }
     }
 }
 

@@ -101,7 +101,7 @@ fn explain(core: &Core, request: &Request) -> Result<(Value, Option<UpstreamId>)
         .table
         .explain(&question)
         .iter()
-        .map(|verdict| json!({"route": &*verdict.route.id, "verdict": verdict.to_string()}))
+        .map(|verdict| json!({"route": verdict.route.id(), "verdict": verdict.to_string()}))
         .collect();
     let evidence = Evidence {
         method: &asked.method,
@@ -114,13 +114,13 @@ fn explain(core: &Core, request: &Request) -> Result<(Value, Option<UpstreamId>)
         .and_then(|found| found.route.policies.as_ref());
     let policies = policies.map(|one| one.explain(&snapshot.table, &evidence, asked.client));
     let retries = found.as_ref().and_then(|found| match &found.route.action {
-        Action::Forward(to) => Some(to.retries.describe()),
+        Action::Forward(to) => Some(to.terms.retries.describe()),
         _ => None,
     });
     let said = json!({
         "epoch": snapshot.epoch,
         "path": String::from_utf8_lossy(path),
-        "route": found.map(|found| found.route.id.to_string()),
+        "route": found.map(|found| found.route.id().to_string()),
         "upstream": upstream.map(|upstream| upstream.name.to_string()),
         "verdicts": verdicts,
         "policies": policies.unwrap_or_default(),

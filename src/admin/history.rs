@@ -95,7 +95,10 @@ impl History {
 
 impl Record {
     fn bytes(&self) -> usize {
-        let of = |kept: &Option<Rc<Kept>>| kept.as_ref().map_or(0, |kept| kept.text.len() + 256);
+        let of = |kept: &Option<Rc<Kept>>| {
+            kept.as_ref()
+                .map_or(0, |kept| kept.text.packed().len() + 256)
+        };
         let each = self.differences.iter();
         each.map(|difference| of(&difference.before) + of(&difference.after))
             .sum::<usize>()

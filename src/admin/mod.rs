@@ -34,12 +34,14 @@ mod regions;
 mod reload;
 mod request;
 mod signals;
+mod sorted;
 mod stage;
 mod stall;
 mod start;
 mod state;
 mod status;
 pub mod store;
+mod text;
 mod watch;
 mod writer;
 

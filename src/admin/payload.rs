@@ -96,7 +96,7 @@ fn piece_of(
         if !std::mem::take(first) {
             piece.push(',');
         }
-        piece.push_str(&kept.text);
+        piece.push_str(&kept.text.json());
         if piece.len() >= PIECE {
             break;
         }

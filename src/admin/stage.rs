@@ -5,7 +5,6 @@
 
 use std::collections::HashSet;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use super::entity::{Collection, EntityChange, Kind};
 use super::state::{Changed, Entities, Kept, State};
@@ -60,7 +59,9 @@ pub(super) struct Staged {
     pub(super) changed: Changed,
     pub(super) next_age: u64,
     pub(super) put: Vec<Rc<Kept>>,
-    pub(super) removed: Vec<(Kind, Rc<str>)>,
+    pub(super) removed: Vec<Rc<Kept>>,
+    /// As they were before, those that are another age now.
+    moved: Vec<Rc<Kept>>,
 }
 
 impl<'s> Stage<'s> {
@@ -163,21 +164,21 @@ impl<'s> Stage<'s> {
         Ok(())
     }
 
-    /// Puts a route that is checked so far that the table surely takes it. [`Stage::flush`] brings
-    /// it there. `before` is the route with its id, if there is one.
+    /// Puts a route of one host and path, without policies. [`Stage::flush`] brings it into the
+    /// table. `before` is the route with its id, if there is one.
     pub(super) fn put_later(
         &mut self,
         kept: Rc<Kept>,
-        route: Arc<Route>,
+        route: &Route,
         before: Option<&Rc<Kept>>,
-    ) {
-        let age = kept.age;
+    ) -> Result<(), CompileError> {
         let pieces = before.map_or(0, |before| before.pieces);
-        self.waiting.push(Change::PutRoute { route, age });
+        let prepared = self.table.prepare(&kept.id, route, kept.age)?;
+        self.waiting.push(Change::PutPrepared(prepared));
         self.waiting.extend(removals(&kept.id, kept.pieces, pieces));
         if before.is_some() {
             self.lay(kept);
-            return;
+            return Ok(());
         }
         // What is not there is neither in the state nor in the layer over it.
         self.undo.push(Undo {
@@ -188,6 +189,7 @@ impl<'s> Stage<'s> {
         });
         self.changed.set(kept.kind, self.epoch);
         self.routes.put.add(kept);
+        Ok(())
     }
 
     /// Brings into the table what waits. After an error the stage must be rolled back.
@@ -270,11 +272,19 @@ impl<'s> Stage<'s> {
                 .iter()
                 .flat_map(|layer| layer.put.iter().cloned()),
         );
-        let mut removed = Vec::new();
+        let (mut removed, mut moved) = (Vec::new(), Vec::new());
         for kind in Kind::ALL.into_iter().rev() {
             let layer = self.layer(kind);
-            let gone = layer.hidden.iter().filter(|id| layer.put.get(id).is_none());
-            removed.extend(gone.map(|id| (kind, id.clone())));
+            for id in &layer.hidden {
+                let Some(before) = self.state.of_kind(kind).get(id) else {
+                    continue;
+                };
+                match layer.put.get(id) {
+                    None => removed.push(before.clone()),
+                    Some(after) if after.age != before.age => moved.push(before.clone()),
+                    Some(_) => {}
+                }
+            }
         }
         Staged {
             table: self.table,
@@ -282,6 +292,7 @@ impl<'s> Stage<'s> {
             next_age: self.next_age,
             put,
             removed,
+            moved,
         }
     }
 
@@ -314,11 +325,11 @@ impl<'s> Stage<'s> {
 }
 
 /// Takes the routes of the table out that a route had and has no more.
-fn removals(id: &str, now: u32, before: u32) -> impl Iterator<Item = Change> + use<'_> {
+fn removals(id: &str, now: u16, before: u16) -> impl Iterator<Item = Change> + use<'_> {
     (now..before).map(move |piece| {
         Change::RemoveRoute(match piece {
             0 => id.to_owned(),
-            further => Route::further_id(id, further as usize),
+            further => Route::further_id(id, usize::from(further)),
         })
     })
 }
@@ -330,21 +341,22 @@ impl Staged {
 
     /// As the store takes it.
     pub(super) fn changes(&self) -> Vec<EntityChange> {
-        let put = self.put.iter().map(|kept| EntityChange::Put(kept.entity()));
-        let removed = self.removed.iter();
-        let removed = removed.map(|(kind, id)| EntityChange::Remove {
-            kind: *kind,
-            id: id.to_string(),
+        let removed = self.removed.iter().chain(&self.moved);
+        let removed = removed.map(|kept| EntityChange::Remove {
+            kind: kept.kind,
+            id: kept.id.to_string(),
+            age: kept.age,
         });
-        put.chain(removed).collect()
+        let put = self.put.iter().map(|kept| EntityChange::Put(kept.entity()));
+        removed.chain(put).collect()
     }
 
     /// Makes it the state.
     pub(super) fn settle(self, state: &mut State) {
         state.changed = self.changed;
         state.next_age = self.next_age;
-        for (kind, id) in self.removed {
-            state.of_kind_mut(kind).remove(&id);
+        for kept in self.removed {
+            state.of_kind_mut(kept.kind).remove(&kept.id);
         }
         for kept in self.put {
             state.of_kind_mut(kept.kind).put(kept);

@@ -22,7 +22,7 @@ use super::entity::{Entity, Kind};
 use super::guard::{Guard, KeyError};
 use super::history::History;
 use super::publish::{self, InForce};
-use super::state::State;
+use super::state::{Facts, State};
 use super::store::{Opened, Store, StoreError};
 use super::{Control, clock, dialect, effect, listener, writer};
 use crate::epoch::{Settings, Snapshot};
@@ -82,6 +82,7 @@ pub struct Prepared {
     pub first: Arc<Snapshot>,
     config: Config,
     entities: Vec<Entity>,
+    facts: Vec<Facts>,
     store: Store,
     guard: Guard,
     ocelot: Option<Rc<Administration>>,
@@ -115,8 +116,13 @@ pub fn prepare(path: Option<&Path>, mut config: Config) -> Result<Prepared, Admi
     let ocelot = Administration::of(&config.admin)?;
     let templates = effect::templates(&entities);
     let mut table = Table::empty();
-    for some in entities.chunks(CHANGES_AT_ONCE) {
-        table.apply(&changes(some, &templates)?)?;
+    let mut facts = Vec::with_capacity(entities.len());
+    // Those that others refer to come first.
+    for of_kind in entities.chunk_by(|one, next| one.kind == next.kind) {
+        for some in of_kind.chunks(CHANGES_AT_ONCE) {
+            let changes = changes(some, &templates, &mut table, &mut facts)?;
+            table.apply(&changes)?;
+        }
     }
     if let Some(ocelot) = &ocelot {
         table.apply(&ocelot.changes(&config.admin))?;
@@ -145,6 +151,7 @@ pub fn prepare(path: Option<&Path>, mut config: Config) -> Result<Prepared, Admi
         first,
         config,
         entities,
+        facts,
         store,
         guard,
         ocelot,
@@ -159,8 +166,12 @@ const CHANGES_AT_ONCE: usize = 1_024;
 fn changes(
     entities: &[Entity],
     templates: &HashMap<&str, Value>,
+    table: &mut Table,
+    facts: &mut Vec<Facts>,
 ) -> Result<Vec<Change>, AdminError> {
     let mut changes = Vec::new();
+    // Routes that come one after the other most often have one upstream: its name is kept once.
+    let mut last: Option<Arc<str>> = None;
     for entity in entities {
         let stored = |kind| {
             let id = entity.id.clone();
@@ -169,13 +180,24 @@ fn changes(
         match entity.kind {
             Kind::Route => {
                 let mut route: crate::model::Route =
-                    serde_json::from_str(&entity.text).map_err(stored("route"))?;
+                    serde_json::from_str(&entity.text.json()).map_err(stored("route"))?;
                 route.id = Some(entity.id.clone());
+                facts.push(Facts::of(&route, |name| {
+                    let known = last.take().filter(|last| **last == *name);
+                    last.insert(known.unwrap_or_else(|| name.into())).clone()
+                }));
                 dialect::dress(&mut route, templates.get(entity.id.as_str()));
-                changes.extend(route_changes(&route, entity.age));
+                if route.enabled && route.also.is_empty() && route.rate_limit.is_none() {
+                    let prepared = table.prepare(&entity.id, &route, entity.age)?;
+                    changes.push(Change::PutPrepared(prepared));
+                } else {
+                    changes.extend(route_changes(route, entity.age));
+                }
+                continue;
             }
             Kind::Upstream => {
-                let upstream = serde_json::from_str(&entity.text).map_err(stored("upstream"))?;
+                let upstream = serde_json::from_str(&entity.text.json());
+                let upstream = upstream.map_err(stored("upstream"))?;
                 changes.push(Change::PutUpstream(upstream));
             }
             Kind::Document(collection) => {
@@ -186,6 +208,7 @@ fn changes(
                 )?);
             }
         }
+        facts.push(Facts::default());
     }
     Ok(changes)
 }
@@ -229,16 +252,18 @@ pub(super) fn start(control: Control) -> io::Result<Started> {
         first,
         config,
         entities,
+        facts,
         store,
         guard,
         ocelot,
         audit,
         listener,
     } = prepared;
+    let entities = entities.into_iter().zip(facts);
     let (queue, waiting) = mpsc::channel(QUEUE_MAX);
     let core = Rc::new(Core {
         newest: watch::Sender::new(first.epoch),
-        state: RefCell::new(State::of(first, config, &entities)),
+        state: RefCell::new(State::of(first, config, entities)),
         history: RefCell::new(History::default()),
         guard: RefCell::new(guard),
         sessions: RefCell::default(),
@@ -257,7 +282,6 @@ pub(super) fn start(control: Control) -> io::Result<Started> {
         stopping: Cell::new(false),
         watchers: Cell::new(0),
     });
-    drop(entities);
     tokio::task::spawn_local(publish::follow(core.clone(), acknowledged));
     tokio::task::spawn_local(writer::run(core.clone(), store, waiting));
     let mut admin = None;

@@ -1,19 +1,19 @@
 //! State: the entities in force, indexed by what is asked of them.
 //!
-//! An entity is kept as the JSON text of its native form: a tree of values would take ten times
-//! the memory, and most answers are that text anyway.
+//! An entity is kept as the packed JSON text of its native form: a tree of values would take
+//! thirty times the memory. The indices hold numbers and one pointer for each entity.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher as _};
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
 
 use foldhash::fast::RandomState;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::entity::{Collection, Entity, Kind};
+use super::entity::{Collection, Entity, Kind, Text};
+use super::sorted::Sorted;
 use crate::epoch::Snapshot;
 use crate::model::{self, Config};
 
@@ -21,6 +21,10 @@ use crate::model::{self, Config};
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) kind: Kind,
+    /// How many routes of the table it is: one for each host and path, none if it is disabled.
+    pub(super) pieces: u16,
+    /// The hash of what a route matches the path with.
+    path: u32,
     pub(super) id: Rc<str>,
     pub(super) revision: u64,
     pub(super) age: u64,
@@ -29,28 +33,58 @@ pub(super) struct Kept {
     /// The upstream that a route uses.
     pub(super) upstream: Option<Arc<str>>,
     /// The upstreams that share its requests beside that; most often none.
-    parts: Box<[Box<str>]>,
-    /// How many routes of the table it is: one for each host and path, none if it is disabled.
-    pub(super) pieces: u32,
-    /// The hash of what a route matches the path with.
-    path: u64,
+    parts: Option<Box<Parts>>,
     /// The native form, as JSON.
-    pub(super) text: Arc<str>,
+    pub(super) text: Text,
 }
+
+/// What the indices have of a route; what is none has none of it.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pieces: u16,
+    path: u32,
+    upstream: Option<Arc<str>>,
+    parts: Option<Box<Parts>>,
+}
+
+/// Upstreams by name.
+#[derive(Debug)]
+struct Parts(Box<[Box<str>]>);
+
+/// What one entity may cost beside its texts; there may be a million.
+const _: () = assert!(size_of::<Kept>() <= 96);
 
 /// All entities of one kind.
 #[derive(Debug, Default)]
 pub(super) struct Entities {
-    by_id: HashMap<Rc<str>, Rc<Kept>>,
-    by_age: BTreeMap<u64, Rc<Kept>>,
+    by_id: HashSet<ById>,
+    by_age: Ages,
     /// The hash of what a route matches the path with, and its age.
-    by_path: BTreeSet<(u64, u64)>,
+    by_path: Sorted<(u32, u64)>,
     /// The ages of the routes that use an upstream.
-    users: HashMap<Arc<str>, BTreeSet<u64>>,
+    users: HashMap<Arc<str>, Sorted<u64>>,
 }
+
+/// An entity that is found by its id.
+#[derive(Debug)]
+struct ById(Rc<Kept>);
+
+/// Entities by age. Ages are given out one after the other, so they lie close together.
+#[derive(Debug, Default)]
+struct Ages {
+    /// By the age of the first place, divided by the places of a page.
+    pages: BTreeMap<u64, Page>,
+}
+
+/// The places for the ages from one on.
+type Page = Box<[Option<Rc<Kept>>; PAGE]>;
+
+/// Places of a page.
+const PAGE: usize = 64;
 
 /// Names come from clients, so the hash has a secret.
 type HashMap<K, V> = std::collections::HashMap<K, V, RandomState>;
+type HashSet<K> = std::collections::HashSet<K, RandomState>;
 
 /// The secret of the hashes that are kept.
 static SECRET: LazyLock<RandomState> = LazyLock::new(RandomState::default);
@@ -85,73 +119,26 @@ pub(super) struct Changed {
 // === impl Kept ===
 
 impl Kept {
-    pub(super) fn of(entity: &Entity) -> Self {
-        let head: Head = match entity.kind {
-            // What is no route has none of this.
-            Kind::Route => serde_json::from_str(&entity.text).unwrap_or_default(),
-            Kind::Upstream | Kind::Document(_) => Head::default(),
-        };
-        let is_route = entity.kind == Kind::Route;
-        let asked = head.auth.forward.into_iter();
-        let parts = head.traffic_split.into_iter().chain(asked);
-        let parts = parts.map(|part| part.upstream).chain(head.mirror);
+    pub(super) fn of(entity: Entity, facts: Facts) -> Self {
         Self {
             kind: entity.kind,
-            id: entity.id.as_str().into(),
+            pieces: facts.pieces,
+            path: facts.path,
+            id: entity.id.into(),
             revision: entity.revision,
             age: entity.age,
             created_at: entity.created_at,
             updated_at: entity.updated_at,
-            upstream: head.upstream.map(Into::into),
-            parts: parts.map(Into::into).collect(),
-            pieces: match is_route && head.enabled != Some(false) {
-                true => 1 + head.also.len() as u32,
-                false => 0,
-            },
-            path: match is_route {
-                true => path_hash([
-                    head.path_prefix.as_deref(),
-                    head.path.as_deref(),
-                    head.path_template.as_deref(),
-                    head.path_regex.as_deref(),
-                ]),
-                false => 0,
-            },
-            text: entity.text.clone(),
-        }
-    }
-
-    /// A route that is enabled and has one host and path and one upstream. The numbers are its
-    /// revision and age, and when it was made and changed.
-    pub(super) fn of_plain(
-        route: &model::Route,
-        upstream: Arc<str>,
-        text: Arc<str>,
-        (revision, age, created_at, updated_at): (u64, u64, u64, u64),
-    ) -> Self {
-        Self {
-            kind: Kind::Route,
-            id: route.id.as_deref().unwrap_or_default().into(),
-            revision,
-            age,
-            created_at,
-            updated_at,
-            upstream: Some(upstream),
-            parts: Box::default(),
-            pieces: 1,
-            path: path_hash([
-                route.path_prefix.as_deref(),
-                route.path.as_deref(),
-                route.path_template.as_deref(),
-                route.path_regex.as_deref(),
-            ]),
-            text,
+            upstream: facts.upstream,
+            parts: facts.parts,
+            text: entity.text,
         }
     }
 
     /// All upstreams that a route uses.
     fn used(&self) -> impl Iterator<Item = &str> {
-        let parts = self.parts.iter().map(|name| &**name);
+        let parts = self.parts.iter().flat_map(|parts| parts.0.iter());
+        let parts = parts.map(|name| &**name);
         self.upstream.as_deref().into_iter().chain(parts)
     }
 
@@ -168,21 +155,21 @@ impl Kept {
     }
 
     pub(super) fn value(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_default()
+        serde_json::from_str(&self.text.json()).unwrap_or_default()
     }
 
     /// Whether it is this text, or the same in other words.
-    pub(super) fn is_written(&self, text: &str) -> bool {
-        *self.text == *text
-            || serde_json::from_str::<Value>(text).is_ok_and(|text| self.value() == text)
+    pub(super) fn is_written(&self, text: &Text) -> bool {
+        self.text == *text
+            || serde_json::from_str::<Value>(&text.json()).is_ok_and(|text| self.value() == text)
     }
 
     pub(super) fn route(&self) -> Option<model::Route> {
-        serde_json::from_str(&self.text).ok()
+        serde_json::from_str(&self.text.json()).ok()
     }
 
     pub(super) fn declared_upstream(&self) -> Option<model::Upstream> {
-        serde_json::from_str(&self.text).ok()
+        serde_json::from_str(&self.text.json()).ok()
     }
 
     /// Whether the declarations mean the same, defaults written out or not.
@@ -202,48 +189,42 @@ impl Kept {
     /// The entity tag: it also tells apart what two processes made in epochs of one number.
     pub(super) fn tag(&self) -> String {
         let mut hasher = DefaultHasher::new();
-        self.text.hash(&mut hasher);
+        self.text.packed().hash(&mut hasher);
         format!("\"{}-{:016x}\"", self.revision, hasher.finish())
     }
 }
 
-/// What the indices have of a route.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Head {
-    path_prefix: Option<String>,
-    path: Option<String>,
-    path_template: Option<String>,
-    path_regex: Option<String>,
-    upstream: Option<String>,
-    enabled: Option<bool>,
-    also: Vec<IgnoredAny>,
-    traffic_split: Vec<Part>,
-    auth: Proof,
-    mirror: Option<String>,
-}
+// === impl Facts ===
 
-/// A part of a route that names an upstream.
-#[derive(Deserialize)]
-struct Part {
-    upstream: String,
-}
-
-/// What the indices have of a proof.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Proof {
-    forward: Option<Part>,
+impl Facts {
+    /// Those of a route; `shared` has the name of an upstream as others have it.
+    pub(super) fn of(route: &model::Route, shared: impl FnOnce(&str) -> Arc<str>) -> Self {
+        let upstream = route.upstream.as_deref();
+        let others = route.upstreams().skip(usize::from(upstream.is_some()));
+        let parts: Box<[Box<str>]> = others.map(Into::into).collect();
+        let further = u16::try_from(route.also.len()).unwrap_or(u16::MAX - 1);
+        Self {
+            pieces: if route.enabled { 1 + further } else { 0 },
+            path: path_hash([
+                route.path_prefix.as_deref(),
+                route.path.as_deref(),
+                route.path_template.as_deref(),
+                route.path_regex.as_deref(),
+            ]),
+            upstream: upstream.map(shared),
+            parts: (!parts.is_empty()).then(|| Box::new(Parts(parts))),
+        }
+    }
 }
 
 /// The keys that a route may match the path with.
 const PATH_KEYS: [&str; 4] = ["path_prefix", "path", "path_template", "path_regex"];
 
 /// The hash of what a route matches the path with, by the places of the keys.
-fn path_hash(given: [Option<&str>; 4]) -> u64 {
+fn path_hash(given: [Option<&str>; 4]) -> u32 {
     let given = given.into_iter().enumerate();
     let mut given = given.filter_map(|(key, path)| Some((key, path?)));
-    SECRET.hash_one(given.next().unwrap_or((PATH_KEYS.len(), "")))
+    SECRET.hash_one(given.next().unwrap_or((PATH_KEYS.len(), ""))) as u32
 }
 
 /// What a route matches the path with, as it was written.
@@ -255,7 +236,7 @@ pub(super) fn path_of(value: &Value) -> Option<&str> {
 
 impl Entities {
     pub(super) fn get(&self, id: &str) -> Option<&Rc<Kept>> {
-        self.by_id.get(id)
+        self.by_id.get(id).map(|found| &found.0)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -264,11 +245,11 @@ impl Entities {
 
     /// All, the oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Rc<Kept>> {
-        self.by_age.values()
+        self.by_age.iter()
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
-        self.by_id.keys().map(|id| &**id)
+        self.by_id.iter().map(|found| &*found.0.id)
     }
 
     /// The routes that match the path with what the route `value` has, or none by chance.
@@ -285,14 +266,23 @@ impl Entities {
         })
     }
 
-    fn at(&self, path: u64) -> impl Iterator<Item = &Rc<Kept>> {
-        let found = self.by_path.range((path, 0)..=(path, u64::MAX));
+    fn at(&self, path: u32) -> impl Iterator<Item = &Rc<Kept>> {
+        let found = self.by_path.range((path, 0), (path, u64::MAX));
         found.filter_map(|(_, age)| self.by_age.get(age))
+    }
+
+    /// The name of an upstream, as the routes that use it have it.
+    pub(super) fn shared(&self, upstream: &str) -> Arc<str> {
+        match self.users.get_key_value(upstream) {
+            Some((known, _)) => known.clone(),
+            None => upstream.into(),
+        }
     }
 
     /// The ids of the routes that use an upstream.
     pub(super) fn users(&self, upstream: &str) -> impl Iterator<Item = &Rc<str>> {
-        let ages = self.users.get(upstream).into_iter().flatten();
+        let ages = self.users.get(upstream).into_iter();
+        let ages = ages.flat_map(|ages| ages.iter());
         ages.filter_map(|age| Some(&self.by_age.get(age)?.id))
     }
 
@@ -306,43 +296,114 @@ impl Entities {
     pub(super) fn add(&mut self, kept: Rc<Kept>) {
         for upstream in kept.used() {
             match self.users.get_mut(upstream) {
-                Some(users) => {
-                    users.insert(kept.age);
-                }
+                Some(users) => users.insert(kept.age),
                 None => {
-                    let users = BTreeSet::from([kept.age]);
-                    self.users.insert(upstream.into(), users);
+                    let mut users = Sorted::default();
+                    users.insert(kept.age);
+                    // Most often the name that the route has: it is kept once.
+                    let own = kept.upstream.as_ref().filter(|own| ***own == *upstream);
+                    let name = own.cloned().unwrap_or_else(|| upstream.into());
+                    self.users.insert(name, users);
                 }
             }
         }
         if kept.kind == Kind::Route {
             self.by_path.insert((kept.path, kept.age));
         }
-        self.by_age.insert(kept.age, kept.clone());
-        self.by_id.insert(kept.id.clone(), kept);
+        self.by_age.insert(kept.clone());
+        self.by_id.insert(ById(kept));
     }
 
     /// Takes out the entity with this id.
     pub(super) fn remove(&mut self, id: &str) -> Option<Rc<Kept>> {
-        let kept = self.by_id.remove(id)?;
-        self.by_age.remove(&kept.age);
+        let ById(kept) = self.by_id.take(id)?;
+        self.by_age.remove(kept.age);
         for upstream in kept.used() {
             if let Some(users) = self.users.get_mut(upstream) {
-                users.remove(&kept.age);
+                users.remove(kept.age);
                 if users.is_empty() {
                     self.users.remove(upstream);
                 }
             }
         }
-        self.by_path.remove(&(kept.path, kept.age));
+        if kept.kind == Kind::Route {
+            self.by_path.remove((kept.path, kept.age));
+        }
         Some(kept)
     }
+}
+
+// === impl ById ===
+
+impl Borrow<str> for ById {
+    fn borrow(&self) -> &str {
+        &self.0.id
+    }
+}
+
+impl Hash for ById {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.0.id.hash(hasher);
+    }
+}
+
+impl PartialEq for ById {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for ById {}
+
+// === impl Ages ===
+
+impl Ages {
+    fn get(&self, age: u64) -> Option<&Rc<Kept>> {
+        let (page, place) = place_of(age);
+        self.pages.get(&page)?.get(place)?.as_ref()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Rc<Kept>> {
+        self.pages.values().flat_map(|page| page.iter().flatten())
+    }
+
+    fn insert(&mut self, kept: Rc<Kept>) {
+        let (page, place) = place_of(kept.age);
+        let empty = || Box::new([const { None }; PAGE]);
+        let page = self.pages.entry(page).or_insert_with(empty);
+        if let Some(place) = page.get_mut(place) {
+            *place = Some(kept);
+        }
+    }
+
+    fn remove(&mut self, age: u64) {
+        let (number, place) = place_of(age);
+        let Some(page) = self.pages.get_mut(&number) else {
+            return;
+        };
+        if let Some(place) = page.get_mut(place) {
+            *place = None;
+        }
+        if page.iter().all(Option::is_none) {
+            self.pages.remove(&number);
+        }
+    }
+}
+
+/// The page of an age, and the place there.
+fn place_of(age: u64) -> (u64, usize) {
+    let places = PAGE as u64;
+    (age / places, (age % places) as usize)
 }
 
 // === impl State ===
 
 impl State {
-    pub(super) fn of(snapshot: Arc<Snapshot>, config: Config, entities: &[Entity]) -> Self {
+    pub(super) fn of(
+        snapshot: Arc<Snapshot>,
+        config: Config,
+        entities: impl Iterator<Item = (Entity, Facts)>,
+    ) -> Self {
         let epoch = snapshot.epoch;
         let mut state = Self {
             snapshot,
@@ -359,17 +420,10 @@ impl State {
             pending: Vec::new(),
             last_reload_error: None,
         };
-        // Routes that come one after the other often have one upstream: it is kept once.
-        let mut last: Option<Arc<str>> = None;
-        for entity in entities {
+        for (entity, facts) in entities {
             state.next_age = state.next_age.max(entity.age + 1);
-            let mut kept = Kept::of(entity);
-            if last.is_some() && kept.upstream == last {
-                kept.upstream.clone_from(&last);
-            } else {
-                last.clone_from(&kept.upstream);
-            }
-            state.of_kind_mut(entity.kind).put(Rc::new(kept));
+            let kept = Kept::of(entity, facts);
+            state.of_kind_mut(kept.kind).put(Rc::new(kept));
         }
         state
     }

@@ -309,18 +309,23 @@ impl Route {
     /// id can be.
     #[must_use]
     pub fn each(&self) -> Vec<Self> {
-        let mut first = self.clone();
-        first.also = Vec::new();
-        first.extensions = BTreeMap::new();
-        let mut each = vec![first];
-        for (number, also) in (1..).zip(&self.also) {
-            let Some(mut one) = each.first().cloned() else {
-                break;
-            };
+        self.clone().into_each()
+    }
+
+    /// The same of a route that nobody needs any more.
+    #[must_use]
+    pub fn into_each(mut self) -> Vec<Self> {
+        let also = std::mem::take(&mut self.also);
+        self.extensions = BTreeMap::new();
+        let further = (1..).zip(also).map(|(number, also)| {
+            let mut one = self.clone();
             one.id = self.id.as_ref().map(|id| Self::further_id(id, number));
-            one.take(also.clone());
-            each.push(one);
-        }
+            one.take(also);
+            one
+        });
+        let further: Vec<Self> = further.collect();
+        let mut each = vec![self];
+        each.extend(further);
         each
     }
 

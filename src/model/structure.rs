@@ -105,15 +105,7 @@ fn explain(error: &ValidationError<'_>, report: &mut Report) {
             let (what, instead) = wrong_type(instance, &shown, kind, expect, part);
             report.fault(place, what, instead);
         }
-        Kind::Enum { options } => {
-            let options: Vec<&str> = options
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str)
-                .collect();
-            wrong_word(&place, &shown, instance, &options, report);
-        }
+        Kind::Enum { options } => wrong_choice(&place, &shown, instance, options, report),
         kind => {
             let (what, instead) = out_of_bounds(kind, &shown, expect, error);
             report.fault(place, what, instead);
@@ -222,6 +214,20 @@ fn lower_first(text: &str) -> String {
         Some(first) => first.to_lowercase().chain(letters).collect(),
         None => String::new(),
     }
+}
+
+fn wrong_choice(place: &str, shown: &str, given: &Value, options: &Value, report: &mut Report) {
+    let options = options.as_array().map(Vec::as_slice).unwrap_or_default();
+    let words: Vec<&str> = options.iter().filter_map(Value::as_str).collect();
+    if !words.is_empty() {
+        return wrong_word(place, shown, given, &words, report);
+    }
+    let values: Vec<String> = options.iter().map(Value::to_string).collect();
+    report.fault(
+        place,
+        format!("{shown} is none of the values that it may have"),
+        write(&alternatives(&values)),
+    );
 }
 
 fn wrong_word(place: &str, shown: &str, given: &Value, known: &[&str], report: &mut Report) {

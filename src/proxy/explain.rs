@@ -225,10 +225,10 @@ fn forwarded(
     .compose(&mut path, &mut Drafts::default(), &mut composed);
     Explanation {
         verdicts: Vec::new(),
-        outcome: format!("forwarded to upstream {name} by route {}", found.route.id),
+        outcome: format!("forwarded to upstream {name} by route {}", found.route.id()),
         upstream: upstream.map_or_else(String::new, |upstream| servers_of(upstream)),
         policies: Vec::new(),
-        retries: to.retries.describe(),
+        retries: to.terms.retries.describe(),
         forwarded: Some(String::from_utf8_lossy(&composed).into_owned()),
     }
 }

@@ -73,22 +73,25 @@ impl Plan {
         if let Some(lease) = &mut request {
             put_behind(lease, composed);
         }
-        let most = to.max_body_bytes.unwrap_or(settings.limits.max_body_bytes);
+        let most = to
+            .terms
+            .max_body_bytes
+            .unwrap_or(settings.limits.max_body_bytes);
         let outgoing = match head.body {
             Body::Chunked => Outgoing::Chunked,
             _ => Outgoing::Plain,
         };
         Self {
             pool,
-            timeouts: to.timeouts,
-            max_response_bytes: to.max_response_bytes,
+            timeouts: to.terms.timeouts,
+            max_response_bytes: to.terms.max_response_bytes,
             request,
             request_bytes: composed.len(),
             at_hand: 0,
             upload: (head.body != Body::None)
                 .then(|| Reframe::new(head.body, outgoing, most, settings.head.bytes)),
             is_whole: head.body == Body::None,
-            retries: to.retries,
+            retries: to.terms.retries,
             idempotent: head.is_idempotent(),
             safe: matches!(head.method, "GET" | "HEAD" | "OPTIONS" | "QUERY"),
             to_head: head.method == "HEAD",

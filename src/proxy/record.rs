@@ -256,7 +256,7 @@ fn begin_json(
     }
     if let Some(found) = found {
         line.extend_from_slice(b",\"route\":");
-        put_json(line, found.route.id.as_bytes());
+        put_json(line, found.route.id().as_bytes());
     }
 }
 

@@ -294,7 +294,10 @@ impl Routed<'_, '_, '_> {
                 &renamed
             }
         };
-        let most = to.max_body_bytes.unwrap_or(settings.limits.max_body_bytes);
+        let most = to
+            .terms
+            .max_body_bytes
+            .unwrap_or(settings.limits.max_body_bytes);
         admit(&request.head, most)?;
         let upstream = passed
             .as_ref()

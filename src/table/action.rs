@@ -1,10 +1,13 @@
 //! What a route does with a request: forward it, redirect the client, answer by itself, or ask
 //! several other routes.
 
+use std::sync::Arc;
+
 use super::aggregate::Aggregate;
 use super::captures::Captures;
 use super::condition::{NoFields, Question};
 use super::error::CompileError;
+use super::pattern::PathPattern;
 use super::retry::Retries;
 use super::rewrite::{Filling, Pieces, Places, Rewrite, Source, rewrite_error};
 use super::upstream::UpstreamId;
@@ -30,6 +33,13 @@ pub struct Forward {
     pub upstream: UpstreamId,
     /// The path that the upstream sees.
     pub rewrite: Rewrite,
+    /// On what terms; most routes of a table share them.
+    pub terms: Arc<Terms>,
+}
+
+/// On what terms a request is sent on.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Terms {
     /// How long to wait.
     pub timeouts: RouteTimeouts,
     /// Bytes of a response body, at most.
@@ -41,7 +51,7 @@ pub struct Forward {
 }
 
 /// How long to wait for an upstream, in milliseconds.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct RouteTimeouts {
     /// For a connection; the pool of the upstream may say less.
     pub connect_ms: u32,
@@ -89,31 +99,32 @@ const OWN_FIELDS: [&str; 8] = [
 
 impl Action {
     /// Reads what `route` does, which has the id `id`; `upstream` is the number of the upstream
-    /// that it names, `captures` what its path captures.
+    /// that it names. `terms` are shared if it has the same.
     pub(super) fn compile(
         id: &str,
         route: &model::Route,
         upstream: Option<UpstreamId>,
-        captures: &[&str],
+        path: PathPattern<'_>,
+        terms: &Arc<Terms>,
     ) -> Result<Self, CompileError> {
         match (upstream, &route.redirect, &route.respond) {
             (None, None, None) => match &route.aggregate {
-                Some(declared) => Ok(Self::Aggregate(Box::new(Aggregate::compile(
-                    id, declared, route, captures,
-                )?))),
+                Some(declared) => {
+                    let captures = path.capture_names();
+                    let aggregate = Aggregate::compile(id, declared, route, &captures)?;
+                    Ok(Self::Aggregate(Box::new(aggregate)))
+                }
                 None => Err(CompileError::Action { route: id.into() }),
             },
             _ if route.aggregate.is_some() => Err(CompileError::Action { route: id.into() }),
             (Some(upstream), None, None) => Ok(Self::Forward(Forward {
                 upstream,
-                rewrite: Rewrite::compile(id, route, captures)?,
-                timeouts: RouteTimeouts::of(route),
-                max_response_bytes: route.max_response_bytes,
-                max_body_bytes: route.max_body_bytes,
-                retries: Retries::of(&route.retry),
+                rewrite: Rewrite::compile(id, route, path)?,
+                terms: Terms::of(route, terms),
             })),
             (None, Some(redirect), None) => {
-                let to = Pieces::parse(&redirect.to, captures, Places::Request);
+                let captures = path.capture_names();
+                let to = Pieces::parse(&redirect.to, &captures, Places::Request);
                 let to = to.map_err(|fault| rewrite_error(id, &redirect.to, fault))?;
                 Ok(Self::Redirect(Box::new(Redirect {
                     status: redirect.status,
@@ -137,6 +148,25 @@ impl Action {
             Self::Aggregate(aggregate) => aggregate.uses_captures(),
             Self::Redirect(redirect) => redirect.to.use_captures(),
             Self::Forward(_) | Self::Respond(_) => false,
+        }
+    }
+}
+
+// === impl Terms ===
+
+impl Terms {
+    /// Those of `route`; `known` if they are the same.
+    fn of(route: &model::Route, known: &Arc<Self>) -> Arc<Self> {
+        let terms = Self {
+            timeouts: RouteTimeouts::of(route),
+            max_response_bytes: route.max_response_bytes,
+            max_body_bytes: route.max_body_bytes,
+            retries: Retries::of(&route.retry),
+        };
+        if terms == **known {
+            known.clone()
+        } else {
+            Arc::new(terms)
         }
     }
 }

@@ -86,10 +86,10 @@ enum Accept {
 
 impl Conditions {
     /// Reads the conditions of `route`, which has the id `id`; `None` if it has none.
-    pub(super) fn compile(
-        id: &str,
-        route: &model::Route,
-    ) -> Result<Option<Box<Self>>, CompileError> {
+    pub(super) fn compile(id: &str, route: &model::Route) -> Result<Option<Self>, CompileError> {
+        if route.methods.is_empty() && route.headers.is_empty() && route.query.is_empty() {
+            return Ok(None);
+        }
         let methods = route.methods.iter();
         let fields = route
             .headers
@@ -98,12 +98,11 @@ impl Conditions {
         let query = route.query.iter();
         let query =
             query.map(|parameter| Condition::compile(id, parameter, parameter.name.clone()));
-        let conditions = Self {
+        Ok(Some(Self {
             methods: methods.map(|method| method.as_bytes().into()).collect(),
             fields: fields.collect::<Result<_, _>>()?,
             query: query.collect::<Result<_, _>>()?,
-        };
-        Ok(Some(Box::new(conditions)).filter(|conditions| conditions.count() > 0))
+        }))
     }
 
     /// How many there are; the list of methods is one.

@@ -65,11 +65,11 @@ pub(super) fn explain<'t, F: Fields>(
 
 /// What holds for `route` alone; a route that matches nothing in question has no verdict.
 fn judge<'t, F: Fields>(route: &'t Route, question: &Question<'_, F>) -> Option<Outcome<'t>> {
-    let conditions = route.conditions.as_deref();
+    let conditions = route.conditions();
     let unmet = || conditions.and_then(|conditions| conditions.unmet(question));
     match (
-        route.host.matches(question.host),
-        route.path.matches(question.path),
+        route.host().matches(question.host),
+        route.path().matches(question.path),
     ) {
         (false, false) => None,
         (false, true) => Some(Outcome::OtherHost),
@@ -90,14 +90,14 @@ fn keep_first(verdicts: &mut Vec<Verdict<'_>>) {
         let key = |verdict: &Verdict<'_>| (class(&verdict.outcome), Reverse(verdict.route.order));
         key(one)
             .cmp(&key(other))
-            .then_with(|| one.route.id.cmp(&other.route.id))
+            .then_with(|| one.route.id().cmp(other.route.id()))
     });
     verdicts.truncate(VERDICTS_MAX);
 }
 
 impl fmt::Display for Verdict<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let id = &self.route.id;
+        let id = self.route.id();
         match &self.outcome {
             Outcome::Wins => write!(f, "'{id}' wins."),
             Outcome::Outranked(criterion) => {

@@ -1,9 +1,8 @@
 //! All routes of a table by host: exact names, wildcards, and those for any host.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use super::condition::{Fields, Question};
-use super::label::Label;
 use super::map::{Entry, Map};
 use super::pattern::{HostPattern, PathKind};
 use super::route::Route;
@@ -16,22 +15,32 @@ pub(super) struct Hosts {
     exact: Map<Host>,
     /// Wildcards by the name that follows `*.`.
     below: Map<Host>,
-    any: Arc<Host>,
+    any: Arc<Paths>,
 }
 
-/// The routes of one host.
+/// The routes of one host; many have but one.
 #[derive(Clone)]
-struct Host {
-    name: Label,
-    paths: Node,
-    /// Those whose letters match in either case, by their path in lower case.
+enum Host {
+    Lone(Arc<Route>),
+    Paths(Box<Paths>),
+}
+
+/// The routes of one host by path.
+#[derive(Clone)]
+struct Paths {
+    /// The root, labelled with the name of the host.
+    root: Node,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few hosts have.
+#[derive(Clone)]
+struct Rare {
+    /// Routes whose letters match in either case, by their path in lower case.
     folded: Node,
     /// Routes with a regular expression, best first; tried one by one while they could win.
-    regexes: Arc<Vec<Arc<Route>>>,
+    regexes: Vec<Arc<Route>>,
 }
-
-/// What most hosts have.
-static NONE: LazyLock<Arc<Vec<Arc<Route>>>> = LazyLock::new(Arc::default);
 
 // === impl Hosts ===
 
@@ -40,21 +49,19 @@ impl Hosts {
         Self {
             exact: Map::new(),
             below: Map::new(),
-            any: Arc::new(Host::new(b"")),
+            any: Arc::new(Paths::new("")),
         }
     }
 
     pub(super) fn insert(&mut self, seed: &Seed, route: &Arc<Route>) {
-        let (hosts, name) = match &route.host {
+        let (hosts, name) = match route.host() {
             HostPattern::Any => return Arc::make_mut(&mut self.any).insert(seed, route),
             HostPattern::Below(name) => (&mut self.below, name.as_bytes()),
             HostPattern::Exact(name) => (&mut self.exact, name.as_bytes()),
         };
         let hash = seed.hash(name);
         if hosts.get(hash, name).is_none() {
-            let mut host = Host::new(name);
-            host.insert(seed, route);
-            hosts.insert(hash, Arc::new(host));
+            hosts.insert(hash, Arc::new(Host::Lone(route.clone())));
             return;
         }
         hosts.edit(hash, name, |host| {
@@ -64,15 +71,12 @@ impl Hosts {
     }
 
     pub(super) fn remove(&mut self, seed: &Seed, route: &Route) {
-        let (hosts, name) = match &route.host {
+        let (hosts, name) = match route.host() {
             HostPattern::Any => return Arc::make_mut(&mut self.any).remove(seed, route),
             HostPattern::Below(name) => (&mut self.below, name.as_bytes()),
             HostPattern::Exact(name) => (&mut self.exact, name.as_bytes()),
         };
-        hosts.edit(seed.hash(name), name, |host| {
-            host.remove(seed, route);
-            !host.is_empty()
-        });
+        hosts.edit(seed.hash(name), name, |host| host.remove(seed, route));
     }
 
     #[cfg(test)]
@@ -122,47 +126,126 @@ fn could_beat(top: i32, found: Option<&Arc<Route>>) -> bool {
 // === impl Host ===
 
 impl Host {
-    fn new(name: &[u8]) -> Self {
+    fn insert(&mut self, seed: &Seed, route: &Arc<Route>) {
+        match self {
+            Self::Paths(paths) => paths.insert(seed, route),
+            Self::Lone(other) => {
+                let mut paths = Box::new(Paths::new(route.host().name()));
+                paths.insert(seed, other);
+                paths.insert(seed, route);
+                *self = Self::Paths(paths);
+            }
+        }
+    }
+
+    /// Says whether anything is left.
+    fn remove(&mut self, seed: &Seed, route: &Route) -> bool {
+        match self {
+            Self::Lone(other) => other.id() != route.id(),
+            Self::Paths(paths) => {
+                paths.remove(seed, route);
+                !paths.is_empty()
+            }
+        }
+    }
+
+    /// The best of `best`, found on a more specific host, and the routes of this one.
+    #[inline]
+    fn find<'t, F: Fields>(
+        &'t self,
+        seed: &Seed,
+        question: &Question<'_, F>,
+        best: Option<&'t Arc<Route>>,
+    ) -> Option<&'t Arc<Route>> {
+        match self {
+            Self::Lone(route) => {
+                let wins = best.is_none_or(|best| route.beats(best));
+                if wins && route.path().matches(question.path) && route.meets(question) {
+                    Some(route)
+                } else {
+                    best
+                }
+            }
+            Self::Paths(paths) => paths.find(seed, question, best),
+        }
+    }
+}
+
+impl Entry for Host {
+    type Key = [u8];
+
+    #[inline]
+    fn key(&self) -> &[u8] {
+        match self {
+            Self::Lone(route) => route.host().name().as_bytes(),
+            Self::Paths(paths) => paths.root.label(),
+        }
+    }
+
+    fn weight(&self) -> i32 {
+        match self {
+            Self::Lone(route) => route.order.rank(),
+            Self::Paths(paths) => paths.top(),
+        }
+    }
+}
+
+// === impl Paths ===
+
+impl Paths {
+    fn new(host: &str) -> Self {
         Self {
-            name: Label::new(name),
-            paths: Node::new(b""),
-            folded: Node::new(b""),
-            regexes: NONE.clone(),
+            root: Node::new(host.as_bytes()),
+            rare: None,
         }
     }
 
     fn insert(&mut self, seed: &Seed, route: &Arc<Route>) {
-        if route.path.kind == PathKind::Regex {
-            Route::insert_in_order(Arc::make_mut(&mut self.regexes), route);
+        let path = route.path();
+        if path.kind() == PathKind::Regex {
+            Route::insert_in_order(&mut self.rare().regexes, route);
+        } else if path.ignores_case() {
+            self.rare().folded.insert(seed, 0, route);
         } else {
-            let paths = self.paths_of(route);
-            paths.insert(seed, &mut route.path.edges(), route);
+            self.root.insert(seed, 0, route);
         }
     }
 
-    /// The tree that a route stands in.
-    fn paths_of(&mut self, route: &Route) -> &mut Node {
-        if route.path.ignores_case {
-            &mut self.folded
-        } else {
-            &mut self.paths
-        }
+    fn rare(&mut self) -> &mut Rare {
+        let none = || {
+            Box::new(Rare {
+                folded: Node::new(b""),
+                regexes: Vec::new(),
+            })
+        };
+        self.rare.get_or_insert_with(none)
     }
 
     fn remove(&mut self, seed: &Seed, route: &Route) {
-        if route.path.kind == PathKind::Regex {
-            Route::remove_in_order(Arc::make_mut(&mut self.regexes), route);
+        let path = route.path();
+        if path.kind() == PathKind::Regex {
+            Route::remove_in_order(&mut self.rare().regexes, route);
+        } else if path.ignores_case() {
+            self.rare().folded.remove(seed, 0, route);
         } else {
-            let paths = self.paths_of(route);
-            paths.remove(seed, &mut route.path.edges(), route);
+            self.root.remove(seed, 0, route);
+        }
+        if self.rare.as_ref().is_some_and(|rare| rare.is_empty()) {
+            self.rare = None;
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.regexes.is_empty() && self.paths.is_empty() && self.folded.is_empty()
+        self.root.is_empty() && self.rare.is_none()
     }
 
-    /// The best of `best`, found on a more specific host, and the routes of this one.
+    /// The greatest rank of all its routes.
+    fn top(&self) -> i32 {
+        let rare = self.rare.as_ref().map_or(i32::MIN, |rare| rare.top());
+        self.root.top().max(rare)
+    }
+
+    /// The best of `best`, found on a more specific host, and these routes.
     fn find<'t, F: Fields>(
         &'t self,
         seed: &Seed,
@@ -172,16 +255,44 @@ impl Host {
         let Some(rest) = question.path.strip_prefix(b"/") else {
             return best;
         };
-        if could_beat(self.paths.top(), best) {
-            best = Route::better(best, self.paths.find(seed, Some(rest), question));
+        if could_beat(self.root.top(), best) {
+            best = Route::better(best, self.root.find(seed, Some(rest), question));
         }
+        match &self.rare {
+            None => best,
+            Some(rare) => rare.find(seed, rest, question, best),
+        }
+    }
+}
+
+// === impl Rare ===
+
+impl Rare {
+    fn is_empty(&self) -> bool {
+        self.folded.is_empty() && self.regexes.is_empty()
+    }
+
+    fn top(&self) -> i32 {
+        let regex = self.regexes.first();
+        let regex = regex.map_or(i32::MIN, |route| route.order.rank());
+        self.folded.top().max(regex)
+    }
+
+    /// `rest` is the path behind its first slash.
+    fn find<'t, F: Fields>(
+        &'t self,
+        seed: &Seed,
+        rest: &[u8],
+        question: &Question<'_, F>,
+        mut best: Option<&'t Arc<Route>>,
+    ) -> Option<&'t Arc<Route>> {
         if could_beat(self.folded.top(), best) && !self.folded.is_empty() {
             let found = in_lower_case(rest, |rest| self.folded.find(seed, Some(rest), question));
             best = Route::better(best, found);
         }
         let better = |route: &&'t Arc<Route>| best.is_none_or(|best| route.beats(best));
         let matches = |route: &&'t Arc<Route>| {
-            route.path.regex_matches(question.path) && route.meets(question)
+            route.path().regex_matches(question.path) && route.meets(question)
         };
         let found = self.regexes.iter().take_while(better).find(matches);
         found.or(best)
@@ -201,21 +312,5 @@ fn in_lower_case<T>(path: &[u8], look: impl FnOnce(&[u8]) -> T) -> T {
             look(folded)
         }
         None => look(&path.to_ascii_lowercase()),
-    }
-}
-
-impl Entry for Host {
-    type Key = [u8];
-
-    fn key(&self) -> &[u8] {
-        self.name.as_bytes()
-    }
-
-    fn weight(&self) -> i32 {
-        let regexes = self
-            .regexes
-            .first()
-            .map_or(i32::MIN, |route| route.order.rank());
-        self.paths.top().max(self.folded.top()).max(regexes)
     }
 }

@@ -5,6 +5,7 @@
 //! below it, so that a search can leave out what cannot win. What nobody else shares is changed in
 //! place. The caller passes the hash of each key, the same one every time.
 
+use std::hint::black_box;
 use std::iter::once;
 use std::slice;
 use std::sync::Arc;
@@ -166,12 +167,21 @@ impl<T> Branch<T> {
                 before.chain(once(slot)).chain(after).collect()
             }
             None => {
+                look_ahead(&slots);
                 let (before, after) = slots.split_at(index);
                 let before = before.iter().cloned();
                 let after = after.iter().cloned();
                 before.chain(once(slot)).chain(after).collect()
             }
         };
+    }
+
+    /// The slots as its own, to be changed.
+    fn own_slots(&mut self) -> &mut [Slot<T>] {
+        if Arc::strong_count(&self.slots) > 1 {
+            look_ahead(&self.slots);
+        }
+        Arc::make_mut(&mut self.slots)
     }
 
     fn remove_slot(&mut self, index: usize) {
@@ -218,7 +228,7 @@ impl<T: Entry> Branch<T> {
             self.add_slot(index, Slot::Leaf(leaf));
             return None;
         }
-        let slot = Arc::make_mut(&mut self.slots).get_mut(index)?;
+        let slot = self.own_slots().get_mut(index)?;
         let was = slot.top();
         let replaced = match slot {
             Slot::Branch(branch) => branch.insert(leaf, shift + LEVEL_BITS),
@@ -248,7 +258,7 @@ impl<T: Entry> Branch<T> {
             return None;
         };
         let is = leaf.top;
-        let slot = Arc::make_mut(&mut self.slots).get_mut(index)?;
+        let slot = self.own_slots().get_mut(index)?;
         let was = std::mem::replace(slot, Slot::Leaf(leaf));
         self.settle(was.top(), is);
         was.entry().cloned()
@@ -268,7 +278,7 @@ impl<T: Entry> Branch<T> {
             None => self.slots.iter().position(|slot| slot.has(key)),
         };
         let Some(index) = index else { return };
-        let Some(slot) = Arc::make_mut(&mut self.slots).get_mut(index) else {
+        let Some(slot) = self.own_slots().get_mut(index) else {
             return;
         };
         let was = slot.top();
@@ -297,6 +307,24 @@ impl<T: Entry> Branch<T> {
             self.settle(was, i32::MIN);
         }
     }
+}
+
+impl<T> Drop for Branch<T> {
+    fn drop(&mut self) {
+        if Arc::strong_count(&self.slots) == 1 {
+            look_ahead(&self.slots);
+        }
+    }
+}
+
+/// Reads the counts of what the slots hold. They are in memory far away, and are read all at once,
+/// where changing them waits for one after the other.
+fn look_ahead<T>(slots: &[Slot<T>]) {
+    let counts = slots.iter().map(|slot| match slot {
+        Slot::Branch(branch) => Arc::strong_count(&branch.slots),
+        Slot::Leaf(leaf) => Arc::strong_count(&leaf.entry),
+    });
+    black_box(counts.sum::<usize>());
 }
 
 impl<T> Clone for Branch<T> {

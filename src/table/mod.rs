@@ -47,11 +47,12 @@ mod tests;
 mod tree;
 mod upstream;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-pub use action::{Action, Forward, Redirect, Respond, RouteTimeouts};
+pub use action::{Action, Forward, Redirect, Respond, RouteTimeouts, Terms};
 pub use aggregate::{Aggregate, Part};
 pub use captures::{CAPTURES_MAX, Captures};
 pub use condition::{Conditions, Fields, NoFields, Question, Unmet};
@@ -70,6 +71,7 @@ use self::directory::Directory;
 use self::hosts::Hosts;
 use self::map::Map;
 use self::policy::{ErrorPage, Jwt, KeySet};
+use self::route::Known;
 use self::seed::Seed;
 use self::upstream::Upstreams;
 use crate::model;
@@ -83,6 +85,8 @@ pub struct Table {
     route_count: usize,
     upstreams: Upstreams,
     directory: Directory,
+    /// Those of the route that came last: the next one most often has the same.
+    terms: Arc<Terms>,
 }
 
 /// One step from a table to the next.
@@ -119,6 +123,8 @@ pub enum Change {
         /// Its age; smaller is older. No two routes may have the same; equal ones go by id.
         age: u64,
     },
+    /// Adds a route that [`Table::prepare`] made for this table or one that it comes from.
+    PutPrepared(Arc<Route>),
     /// Adds an upstream, or puts it in the place of the one with its name. It keeps its number and
     /// the addresses of its server names.
     PutUpstream(Box<model::Upstream>),
@@ -145,7 +151,7 @@ pub enum Change {
 }
 
 /// How many more routes use an upstream than before.
-type Uses = HashMap<UpstreamId, i32>;
+type Uses = HashMap<UpstreamId, i32, foldhash::fast::RandomState>;
 
 /// The route of a request.
 #[derive(Debug)]
@@ -174,6 +180,7 @@ impl Table {
             route_count: 0,
             upstreams: Upstreams::new(seed.clone()),
             directory: Directory::new(seed.clone()),
+            terms: Arc::default(),
             seed,
         }
     }
@@ -200,7 +207,7 @@ impl Table {
         };
         next.directory.regions = self.directory.regions.clone();
         next.upstreams.forget_routes();
-        let mut uses = Uses::new();
+        let mut uses = Uses::default();
         let mut names = HashSet::new();
         for upstream in upstreams {
             if !names.insert(upstream.name.as_str()) {
@@ -230,7 +237,7 @@ impl Table {
             if next.route(&id).is_some() {
                 return Err(CompileError::DuplicateRoute { route: id });
             }
-            next.put_route(id, route, age, Some(self), &mut uses)?;
+            next.put_route(&id, route, age, Some(self), &mut uses)?;
         }
         next.count(uses);
         Ok(next)
@@ -245,6 +252,16 @@ impl Table {
         let mut next = self.clone();
         next.apply_over(changes, Some(self))?;
         Ok(next)
+    }
+
+    /// Compiles a route that has no rate limit, to be put later. Its upstreams must be there.
+    pub fn prepare(
+        &mut self,
+        id: &str,
+        route: &model::Route,
+        age: u64,
+    ) -> Result<Arc<Route>, CompileError> {
+        self.compile_route(id, route, age, None)
     }
 
     /// The same in place, for many changes. After an error the table is of no use.
@@ -270,13 +287,15 @@ impl Table {
                 self.upstreams.put(upstream)?;
             }
         }
-        let mut uses = Uses::new();
+        let mut uses = Uses::default();
         for change in changes {
             match change {
                 Change::PutRoute { route, age } => {
-                    let id = route.id.clone().unwrap_or_else(|| default_id(route));
-                    self.put_route(id, route, *age, before, &mut uses)?;
+                    let id = route.id.as_deref().map(Cow::Borrowed);
+                    let id = id.unwrap_or_else(|| default_id(route).into());
+                    self.put_route(&id, route, *age, before, &mut uses)?;
                 }
+                Change::PutPrepared(route) => self.put_compiled(route.clone(), &mut uses),
                 Change::Keys { source, keys } => self.directory.set_keys(source, keys),
                 Change::Pages(pages) => {
                     self.directory.pages = pages.iter().map(ErrorPage::of).collect();
@@ -323,7 +342,7 @@ impl Table {
     pub fn find_by_id(&self, id: &str, path: &[u8]) -> Option<Found<'_>> {
         let further = (1..).map_while(|number| self.route(&model::Route::further_id(id, number)));
         let mut all = self.route(id).into_iter().chain(further);
-        let route = all.find(|route| route.path.matches(path))?;
+        let route = all.find(|route| route.path().matches(path))?;
         let captures = route.captures(path);
         Some(Found { route, captures })
     }
@@ -407,25 +426,42 @@ impl Table {
 
     fn put_route(
         &mut self,
-        id: String,
+        id: &str,
         declared: &model::Route,
         age: u64,
         before: Option<&Self>,
         uses: &mut Uses,
     ) -> Result<(), CompileError> {
+        let route = self.compile_route(id, declared, age, before)?;
+        self.put_compiled(route, uses);
+        Ok(())
+    }
+
+    fn compile_route(
+        &mut self,
+        id: &str,
+        declared: &model::Route,
+        age: u64,
+        before: Option<&Self>,
+    ) -> Result<Arc<Route>, CompileError> {
         // Of what was before only the limit goes on.
         let limited = declared.rate_limit.is_some();
-        let before = limited.then(|| before.unwrap_or(self).route(&id).cloned());
+        let before = limited.then(|| before.unwrap_or(self).route(id).cloned());
         let before = before.flatten();
-        let route = Route::compile(
-            id,
-            declared,
-            age,
-            &|name| self.upstreams.id(name),
-            before.as_deref(),
-            &self.directory.regions,
-        )?;
-        let route = Arc::new(route);
+        let upstream = |name: &str| self.upstreams.id(name);
+        let known = Known {
+            before: before.as_deref(),
+            terms: &self.terms,
+            regions: &self.directory.regions,
+        };
+        let route = Route::compile(id, declared, age, &upstream, &known)?;
+        if let Action::Forward(forward) = &route.action {
+            self.terms = forward.terms.clone();
+        }
+        Ok(Arc::new(route))
+    }
+
+    fn put_compiled(&mut self, route: Arc<Route>, uses: &mut Uses) {
         for upstream in route.upstreams() {
             *uses.entry(upstream).or_default() += 1;
         }
@@ -433,12 +469,11 @@ impl Table {
         for source in route.sources() {
             self.directory.count_source(source, true);
         }
-        self.remove_route(&route.id, uses);
+        self.remove_route(route.id(), uses);
         self.hosts.insert(&self.seed, &route);
         self.routes
-            .insert(self.seed.hash(route.id.as_bytes()), route);
+            .insert(self.seed.hash(route.id().as_bytes()), route);
         self.route_count += 1;
-        Ok(())
     }
 
     /// Counts the routes that use each upstream.

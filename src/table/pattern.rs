@@ -4,6 +4,8 @@
 //! The tree walks them one by one; the plain checks here (`matches`) say the same without a tree
 //! and serve `explain`.
 
+use std::borrow::Cow;
+
 use regex::bytes::Regex;
 
 use super::captures::{CAPTURES_MAX, Captures, capture_name};
@@ -15,14 +17,14 @@ use crate::model;
 const REGEX_BYTES_MAX: usize = 1 << 20;
 
 /// Which hosts a route is for; names are in lower case.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum HostPattern {
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HostPattern<'r> {
     /// Every host.
     Any,
     /// Every name below this one, however deep; not this one itself.
-    Below(Box<str>),
+    Below(&'r str),
     /// This host.
-    Exact(Box<str>),
+    Exact(&'r str),
 }
 
 /// How the path of a route is written.
@@ -39,16 +41,30 @@ pub enum PathKind {
 }
 
 /// Which paths a route is for.
-#[derive(Clone, Debug)]
-pub struct PathPattern {
-    /// How it is written.
-    pub kind: PathKind,
+#[derive(Clone, Copy, Debug)]
+pub struct PathPattern<'r> {
     /// What is written, in normal form.
-    pub text: Box<str>,
+    pub text: &'r str,
+    pub(super) shape: Shape,
+    pub(super) regex: Option<&'r Regex>,
+}
+
+/// How the text of a path is to be read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Shape {
+    /// How it is written.
+    pub(super) kind: PathKind,
     /// Whether letters match in either case; its literal text is in lower case then.
-    pub ignores_case: bool,
-    end: End,
-    regex: Option<Box<Regex>>,
+    pub(super) ignores_case: bool,
+    /// What may follow its last segment.
+    pub(super) end: End,
+}
+
+/// The path of a declared route, read.
+pub(super) struct ReadPath<'m> {
+    pub(super) text: Cow<'m, str>,
+    pub(super) shape: Shape,
+    pub(super) regex: Option<Regex>,
 }
 
 /// What may follow the last segment of a pattern.
@@ -68,19 +84,18 @@ pub(super) enum Edge<'p> {
     /// This segment.
     Literal(&'p str),
     /// Any segment that is not empty.
-    Capture(&'p str),
+    Capture,
 }
 
 // === impl HostPattern ===
 
-impl HostPattern {
-    /// Reads the `host` of a route.
-    pub(super) fn parse(host: Option<&str>) -> Option<Self> {
+impl<'r> HostPattern<'r> {
+    /// Reads the `host` of a route, which is in lower case.
+    pub(super) fn parse(host: Option<&'r str>) -> Option<Self> {
         let Some(host) = host else {
             return Some(Self::Any);
         };
-        let host = host.to_ascii_lowercase();
-        let host = host.strip_suffix('.').unwrap_or(&host);
+        let host = host.strip_suffix('.').unwrap_or(host);
         let name = host.strip_prefix("*.").unwrap_or(host);
         let bad = |byte: u8| !byte.is_ascii_graphic() || b"*/\\@?#,%".contains(&byte);
         let dots = name.starts_with('.') || name.contains("..");
@@ -89,14 +104,22 @@ impl HostPattern {
         }
         let wildcard = name.len() != host.len();
         Some(if wildcard {
-            Self::Below(name.into())
+            Self::Below(name)
         } else {
-            Self::Exact(name.into())
+            Self::Exact(name)
         })
     }
 
+    /// The name; none for every host.
+    pub(super) fn name(self) -> &'r str {
+        match self {
+            Self::Any => "",
+            Self::Below(name) | Self::Exact(name) => name,
+        }
+    }
+
     /// Whether `host` (lower case, no port, no last dot) is one of them.
-    pub fn matches(&self, host: &[u8]) -> bool {
+    pub fn matches(self, host: &[u8]) -> bool {
         match self {
             Self::Any => true,
             Self::Below(name) => host
@@ -107,7 +130,7 @@ impl HostPattern {
     }
 
     /// How specific it is, as [`Criteria::host`] has it.
-    pub(super) fn weight(&self) -> u8 {
+    pub(super) fn weight(self) -> u8 {
         match self {
             Self::Any => 0,
             Self::Below(name) => name.len().min(254) as u8,
@@ -118,9 +141,144 @@ impl HostPattern {
 
 // === impl PathPattern ===
 
-impl PathPattern {
+impl<'r> PathPattern<'r> {
+    /// How it is written.
+    #[must_use]
+    pub fn kind(self) -> PathKind {
+        self.shape.kind
+    }
+
+    /// Whether letters match in either case; its literal text is in lower case then.
+    #[must_use]
+    pub fn ignores_case(self) -> bool {
+        self.shape.ignores_case
+    }
+
+    /// Whether `path` (normal form) is one of them.
+    pub fn matches(self, path: &[u8]) -> bool {
+        if let Some(regex) = self.regex {
+            return path.first() == Some(&b'/') && regex.is_match(path);
+        }
+        let rest = path.strip_prefix(b"/");
+        rest.is_some() && self.fits(0, rest)
+    }
+
+    /// Whether `rest`, what follows the slash after a segment of a path, is what may follow the
+    /// first `from` bytes, which end with that segment. None is the end of the path.
+    #[inline]
+    pub(super) fn fits(self, mut from: usize, mut rest: Option<&[u8]>) -> bool {
+        while let Some((edge, after)) = self.step(from) {
+            let Some(left) = rest else { return false };
+            let (segment, left) = split_segment(left);
+            let fits = match edge {
+                Edge::Capture => !segment.is_empty(),
+                Edge::Literal(literal) if self.shape.ignores_case => {
+                    segment.eq_ignore_ascii_case(literal.as_bytes())
+                }
+                Edge::Literal(literal) => segment == literal.as_bytes(),
+            };
+            if !fits {
+                return false;
+            }
+            (from, rest) = (after, left);
+        }
+        self.shape.end.fits(rest)
+    }
+
+    /// Whether every path that matches surely starts with `start`, letter by letter.
+    pub(super) fn has_start(self, start: &str) -> bool {
+        let is_literal = matches!(self.shape.kind, PathKind::Exact | PathKind::Prefix);
+        is_literal && !self.shape.ignores_case && self.text.starts_with(start)
+    }
+
+    /// The names that rewrites may use, in the order of [`Captures`].
+    pub(super) fn capture_names(self) -> Vec<&'r str> {
+        if let Some(regex) = self.regex {
+            return regex.capture_names().flatten().collect();
+        }
+        if self.shape.kind != PathKind::Template {
+            return Vec::new();
+        }
+        let names = self.text.split('/').filter_map(capture_name);
+        names.map(|name| name.trim_end_matches('*')).collect()
+    }
+
+    /// Where the captures lie in `path`, which matches.
+    pub(super) fn captures(self, path: &[u8]) -> Captures {
+        let mut captures = Captures::default();
+        match (self.regex, self.shape.kind) {
+            (Some(regex), _) => captures.fill_from_regex(regex, path),
+            (None, PathKind::Template) => captures.fill_from_template(self.text, path),
+            _ => {}
+        }
+        captures
+    }
+
+    pub(super) fn regex_matches(self, path: &[u8]) -> bool {
+        self.regex.is_some_and(|regex| regex.is_match(path))
+    }
+
+    /// The step down the tree after the first `from` bytes, which end with a segment, and the
+    /// bytes up to its end; none where the pattern ends. A regular expression has no steps.
+    #[inline]
+    pub(super) fn step(self, from: usize) -> Option<(Edge<'r>, usize)> {
+        if self.shape.kind == PathKind::Regex {
+            return None;
+        }
+        let rest = self.text.get(from..)?.strip_prefix('/')?;
+        let segment = match rest.find('/') {
+            Some(slash) => rest.get(..slash)?,
+            // What may follow the slash at the end is no step.
+            None if self.shape.end == End::Slash => return None,
+            None => rest,
+        };
+        let is_capture = self.shape.kind == PathKind::Template && capture_name(segment).is_some();
+        let edge = if is_capture {
+            Edge::Capture
+        } else {
+            Edge::Literal(segment)
+        };
+        Some((edge, from + 1 + segment.len()))
+    }
+
+    /// The segment that ends after so many bytes.
+    pub(super) fn segment_before(self, end: usize) -> &'r [u8] {
+        let before = self.text.as_bytes().get(..end).unwrap_or_default();
+        before
+            .rsplit(|byte| *byte == b'/')
+            .next()
+            .unwrap_or_default()
+    }
+
+    /// Sets what the order takes from the path.
+    pub(super) fn weigh(self, criteria: &mut Criteria) {
+        let Shape { kind, end, .. } = self.shape;
+        criteria.exact = kind == PathKind::Exact;
+        criteria.kind = match (kind, end) {
+            (PathKind::Template, End::Slash) => 2,
+            (PathKind::Exact | PathKind::Template, _) => 3,
+            (PathKind::Prefix, _) => 1,
+            (PathKind::Regex, _) => 0,
+        };
+        if kind == PathKind::Regex {
+            return;
+        }
+        criteria.text = self.text.bytes().filter(|byte| *byte == b'/').count();
+        let template = kind == PathKind::Template;
+        for segment in self.text.split('/').filter(|segment| !segment.is_empty()) {
+            if !(template && capture_name(segment).is_some()) {
+                criteria.segments += 1;
+                criteria.text += segment.len();
+            }
+        }
+    }
+}
+
+// === impl ReadPath ===
+
+impl<'m> ReadPath<'m> {
     /// Reads the path of `route`, which has the id `id`.
-    pub(super) fn compile(id: &str, route: &model::Route) -> Result<Self, CompileError> {
+    pub(super) fn of(id: &str, route: &'m model::Route) -> Result<Self, CompileError> {
         let path = |path: &str, fault| CompileError::Path {
             route: id.into(),
             path: path.into(),
@@ -150,13 +308,9 @@ impl PathPattern {
                 if regex.capture_names().flatten().count() > CAPTURES_MAX {
                     return Err(path(text, PatternFault::TooManyCaptures));
                 }
-                Ok(Self {
-                    kind: PathKind::Regex,
-                    text: text.as_str().into(),
-                    ignores_case: false,
-                    end: End::Nothing,
-                    regex: Some(Box::new(regex)),
-                })
+                let mut read = Self::literal(text, PathKind::Regex, End::Nothing);
+                read.regex = Some(regex);
+                Ok(read)
             }
             _ => Err(CompileError::Paths { route: id.into() }),
         };
@@ -169,12 +323,20 @@ impl PathPattern {
         })
     }
 
+    pub(super) fn pattern(&self) -> PathPattern<'_> {
+        PathPattern {
+            text: &self.text,
+            shape: self.shape,
+            regex: self.regex.as_ref(),
+        }
+    }
+
     /// The same for letters in either case.
     fn folded(mut self) -> Self {
         if self.regex.is_some() {
             return self;
         }
-        let template = self.kind == PathKind::Template;
+        let template = self.shape.kind == PathKind::Template;
         let segments = self.text.split('/').map(|segment| {
             if template && capture_name(segment).is_some() {
                 segment.to_owned()
@@ -183,137 +345,38 @@ impl PathPattern {
             }
         });
         self.text = segments.collect::<Vec<_>>().join("/").into();
-        self.ignores_case = true;
+        self.shape.ignores_case = true;
         self
     }
 
-    /// Whether `path` (normal form) is one of them.
-    pub fn matches(&self, path: &[u8]) -> bool {
-        if let Some(regex) = &self.regex {
-            return path.first() == Some(&b'/') && regex.is_match(path);
-        }
-        let Some(path) = path.strip_prefix(b"/") else {
-            return false;
-        };
-        let mut rest = Some(path);
-        for edge in self.edges() {
-            let Some(left) = rest else { return false };
-            let (segment, after) = split_segment(left);
-            let fits = match edge {
-                Edge::Capture(_) => !segment.is_empty(),
-                Edge::Literal(literal) if self.ignores_case => {
-                    segment.eq_ignore_ascii_case(literal.as_bytes())
-                }
-                Edge::Literal(literal) => segment == literal.as_bytes(),
-            };
-            if !fits {
-                return false;
-            }
-            rest = after;
-        }
-        self.end.fits(rest)
+    fn exact(path: &'m str) -> Result<Self, PatternFault> {
+        check(path)?;
+        Ok(Self::literal(path, PathKind::Exact, End::Nothing))
     }
 
-    /// The names that rewrites may use, in the order of [`Captures`].
-    pub(super) fn capture_names(&self) -> Vec<&str> {
-        if let Some(regex) = &self.regex {
-            return regex.capture_names().flatten().collect();
-        }
-        if self.kind != PathKind::Template {
-            return Vec::new();
-        }
-        let names = self.text.split('/').filter_map(capture_name);
-        names.map(|name| name.trim_end_matches('*')).collect()
-    }
-
-    /// Where the captures lie in `path`, which matches.
-    pub(super) fn captures(&self, path: &[u8]) -> Captures {
-        let mut captures = Captures::default();
-        match (&self.regex, self.kind) {
-            (Some(regex), _) => captures.fill_from_regex(regex, path),
-            (None, PathKind::Template) => captures.fill_from_template(&self.text, path),
-            _ => {}
-        }
-        captures
-    }
-
-    pub(super) fn regex_matches(&self, path: &[u8]) -> bool {
-        self.regex
-            .as_ref()
-            .is_some_and(|regex| regex.is_match(path))
-    }
-
-    pub(super) fn end(&self) -> End {
-        self.end
-    }
-
-    /// The steps down the tree to where the pattern ends; none for a regular expression.
-    pub(super) fn edges(&self) -> impl Iterator<Item = Edge<'_>> + use<'_> {
-        let template = self.kind == PathKind::Template;
-        let body = self.text.strip_prefix('/').filter(|_| self.regex.is_none());
-        let body = match self.end {
-            End::Nothing | End::Whole => body,
-            End::Slash => body
-                .and_then(|body| body.rsplit_once('/'))
-                .map(|(before, _)| before),
-        };
-        let segments = body.into_iter().flat_map(|body| body.split('/'));
-        segments.map(
-            move |segment| match capture_name(segment).filter(|_| template) {
-                Some(name) => Edge::Capture(name),
-                None => Edge::Literal(segment),
-            },
-        )
-    }
-
-    /// Sets what the order takes from the path.
-    pub(super) fn weigh(&self, criteria: &mut Criteria) {
-        criteria.exact = self.kind == PathKind::Exact;
-        criteria.kind = match (self.kind, self.end) {
-            (PathKind::Template, End::Slash) => 2,
-            (PathKind::Exact | PathKind::Template, _) => 3,
-            (PathKind::Prefix, _) => 1,
-            (PathKind::Regex, _) => 0,
-        };
-        if self.kind == PathKind::Regex {
-            return;
-        }
-        criteria.text = self.text.matches('/').count();
-        let template = self.kind == PathKind::Template;
-        for segment in self.text.split('/').filter(|segment| !segment.is_empty()) {
-            if !(template && capture_name(segment).is_some()) {
-                criteria.segments += 1;
-                criteria.text += segment.len();
-            }
-        }
-    }
-
-    fn exact(path: &str) -> Result<Self, PatternFault> {
-        Self::literal(path, PathKind::Exact, End::Nothing)
-    }
-
-    fn prefix(path: &str) -> Result<Self, PatternFault> {
+    fn prefix(path: &'m str) -> Result<Self, PatternFault> {
+        check(path)?;
         let end = if path.ends_with('/') {
             End::Slash
         } else {
             End::Whole
         };
-        Self::literal(path, PathKind::Prefix, end)
+        Ok(Self::literal(path, PathKind::Prefix, end))
     }
 
-    fn literal(path: &str, kind: PathKind, end: End) -> Result<Self, PatternFault> {
-        check(path)?;
-        let text = path.into();
-        Ok(Self {
-            kind,
-            text,
-            ignores_case: false,
-            end,
+    fn literal(path: &'m str, kind: PathKind, end: End) -> Self {
+        Self {
+            text: path.into(),
+            shape: Shape {
+                kind,
+                ignores_case: false,
+                end,
+            },
             regex: None,
-        })
+        }
     }
 
-    fn template(path: &str) -> Result<Self, PatternFault> {
+    fn template(path: &'m str) -> Result<Self, PatternFault> {
         check(path)?;
         let mut names = Vec::new();
         let mut end = End::Nothing;
@@ -342,13 +405,7 @@ impl PathPattern {
         if names.len() > CAPTURES_MAX {
             return Err(PatternFault::TooManyCaptures);
         }
-        Ok(Self {
-            kind: PathKind::Template,
-            text: path.into(),
-            ignores_case: false,
-            end,
-            regex: None,
-        })
+        Ok(Self::literal(path, PathKind::Template, end))
     }
 }
 

@@ -4,7 +4,7 @@ use crate::model;
 use crate::model::route::RetryOn;
 
 /// When a request may be sent again.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Retries {
     /// How often.
     pub max: u8,

@@ -8,6 +8,7 @@ use super::condition::Fields;
 use super::edit::{CLAIM, FIELD, PARAMETER};
 use super::error::{CompileError, PatternFault};
 use super::jwt::{Claims, Quote};
+use super::pattern::PathPattern;
 use crate::model;
 use crate::wire::pairs;
 
@@ -18,8 +19,11 @@ pub enum Rewrite {
     Keep,
     /// A start of the path is replaced.
     Prefix(Box<PrefixRewrite>),
+    /// So many bytes are taken off the start of the path. They are what the route asks for, so
+    /// every path that it matches has them.
+    Strip(u32),
     /// The path is made anew of text and captures.
-    Template(Template),
+    Template(Box<Template>),
 }
 
 /// A start of the path, and what takes its place.
@@ -104,6 +108,9 @@ impl Rewrite {
         match self {
             Self::Keep => into.extend_from_slice(path),
             Self::Prefix(prefix) => prefix.apply(path, into),
+            Self::Strip(count) => {
+                into.extend_from_slice(path.get(*count as usize..).unwrap_or_default());
+            }
             Self::Template(template) => {
                 template.pieces.fill(
                     &Filling {
@@ -130,7 +137,7 @@ impl Rewrite {
     pub(super) fn compile(
         id: &str,
         route: &model::Route,
-        captures: &[&str],
+        path: PathPattern<'_>,
     ) -> Result<Self, CompileError> {
         let no_control = |text: &str| {
             let control = text.bytes().any(|byte| byte.is_ascii_control());
@@ -144,12 +151,17 @@ impl Rewrite {
         match (&route.rewrite_pattern, &route.rewrite_template) {
             (None, None) => Ok(Self::Keep),
             (_, Some(template)) => {
-                let pieces = Pieces::parse(template, captures, Places::Captures);
+                let pieces = Pieces::parse(template, &path.capture_names(), Places::Captures);
                 let pieces = pieces.map_err(|fault| rewrite_error(id, template, fault))?;
-                Ok(Self::Template(Template {
+                Ok(Self::Template(Box::new(Template {
                     pieces,
                     trims_slash: route.rewrite_trims_slash,
-                }))
+                })))
+            }
+            (Some(pattern), None)
+                if route.rewrite_replacement.is_empty() && path.has_start(pattern) =>
+            {
+                Ok(Self::Strip(pattern.len() as u32))
             }
             (Some(pattern), None) => Ok(Self::Prefix(Box::new(PrefixRewrite {
                 pattern: no_control(pattern)?,
@@ -391,10 +403,10 @@ mod tests {
             ("/", "/x", "/"),
             ("/a", "/x/", "/a"),
         ] {
-            let rewrite = Rewrite::Template(Template {
+            let rewrite = Rewrite::Template(Box::new(Template {
                 pieces: Pieces::parse(text, &[], Places::Captures).unwrap(),
                 trims_slash: true,
-            });
+            }));
             assert_eq!(applied(&rewrite, path), format!("before {expected}"));
         }
     }
@@ -402,10 +414,10 @@ mod tests {
     #[test]
     fn a_value_of_the_query_stays_within_its_segment() {
         let pieces = Pieces::parse("/a/{query.v}/z", &[], Places::Captures).unwrap();
-        let rewrite = Rewrite::Template(Template {
+        let rewrite = Rewrite::Template(Box::new(Template {
             pieces,
             trims_slash: false,
-        });
+        }));
         for (query, expected) in [
             ("v=5", "/a/5/z"),
             ("x=1&v=a.b", "/a/a.b/z"),

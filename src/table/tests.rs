@@ -293,7 +293,9 @@ fn ask<T>(request: &Request, then: impl FnOnce(&Question<'_, OneField>) -> T) ->
 
 fn found(table: &Table, request: &Request) -> Option<String> {
     ask(request, |question| {
-        table.find(question).map(|found| found.route.id.to_string())
+        table
+            .find(question)
+            .map(|found| found.route.id().to_string())
     })
 }
 
@@ -368,7 +370,7 @@ proptest! {
             ask(request, |question| {
                 let verdicts = table.explain(question);
                 let wins = |verdict: &&Verdict<'_>| verdict.outcome == Outcome::Wins;
-                let won = verdicts.iter().filter(wins).map(|verdict| verdict.route.id.to_string());
+                let won = verdicts.iter().filter(wins).map(|verdict| verdict.route.id().to_string());
                 let won = won.collect::<Vec<_>>();
                 assert_eq!(won, found(&table, request).into_iter().collect::<Vec<_>>());
                 assert!(won.is_empty() || verdicts[0].outcome == Outcome::Wins);

@@ -3,6 +3,7 @@
 //! A request walks down its own segments, into the literal child and, where that cannot already
 //! have won, into the capture. Nodes further down hold the more specific routes, so the deepest
 //! match is looked for first; a node is passed over when its best rank cannot beat what was found.
+//! Where only one route is below a step, it stands there without nodes of its own.
 
 use std::sync::Arc;
 
@@ -13,15 +14,24 @@ use super::pattern::{Edge, split_segment};
 use super::route::Route;
 use super::seed::Seed;
 
-/// One segment, what may follow it, and the routes whose pattern ends here.
+/// What may follow a segment, and the routes whose pattern ends with it.
 #[derive(Clone)]
 pub(super) struct Node {
     label: Label,
-    literals: Map<Self>,
-    capture: Option<Arc<Self>>,
+    literals: Map<Step>,
+    capture: Option<Arc<Step>>,
     routes: Routes,
     /// The greatest rank of all routes in and below this node.
     top: i32,
+}
+
+/// What is below one segment.
+#[derive(Clone)]
+enum Step {
+    /// One route; its segment of this step lies between these bytes of its path.
+    Lone(Arc<Route>, u16, u16),
+    /// More, or there were more.
+    Node(Box<Node>),
 }
 
 /// Routes, best first. Nearly every node has one or none.
@@ -32,12 +42,15 @@ enum Routes {
     One(Arc<Route>),
 }
 
+/// What one step may cost.
+const _: () = assert!(size_of::<Step>() == 16);
+
 // === impl Node ===
 
 impl Node {
-    pub(super) fn new(segment: &[u8]) -> Self {
+    pub(super) fn new(label: &[u8]) -> Self {
         Self {
-            label: Label::new(segment),
+            label: Label::new(label),
             literals: Map::new(),
             capture: None,
             routes: Routes::None,
@@ -45,29 +58,29 @@ impl Node {
         }
     }
 
-    /// Adds `route` where `edges` lead to.
-    pub(super) fn insert<'p>(
-        &mut self,
-        seed: &Seed,
-        edges: &mut dyn Iterator<Item = Edge<'p>>,
-        route: &Arc<Route>,
-    ) {
-        match edges.next() {
+    /// The segment, or the host, that leads here.
+    #[inline]
+    pub(super) fn label(&self) -> &[u8] {
+        self.label.as_bytes()
+    }
+
+    /// Adds `route`, the first `from` bytes of whose path lead here.
+    pub(super) fn insert(&mut self, seed: &Seed, from: usize, route: &Arc<Route>) {
+        match route.path().step(from) {
             None => self.routes.insert(route),
-            Some(Edge::Capture(_)) => {
-                let child = self.capture.get_or_insert_with(|| Arc::new(Self::new(b"")));
-                Arc::make_mut(child).insert(seed, edges, route);
-            }
-            Some(Edge::Literal(segment)) => {
+            Some((Edge::Capture, end)) => match &mut self.capture {
+                None => self.capture = Some(Arc::new(Step::lone(route, from, end))),
+                Some(step) => Arc::make_mut(step).insert(seed, end, route),
+            },
+            Some((Edge::Literal(segment), end)) => {
                 let segment = segment.as_bytes();
                 let hash = seed.hash(segment);
                 if self.literals.get(hash, segment).is_none() {
-                    let mut child = Self::new(segment);
-                    child.insert(seed, edges, route);
-                    self.literals.insert(hash, Arc::new(child));
+                    let step = Step::lone(route, from, end);
+                    self.literals.insert(hash, Arc::new(step));
                 } else {
-                    self.literals.edit(hash, segment, |child| {
-                        child.insert(seed, edges, route);
+                    self.literals.edit(hash, segment, |step| {
+                        step.insert(seed, end, route);
                         true
                     });
                 }
@@ -76,33 +89,25 @@ impl Node {
         self.top = self.top.max(route.order.rank());
     }
 
-    /// Takes out `route`, which is where `edges` lead to.
-    pub(super) fn remove<'p>(
-        &mut self,
-        seed: &Seed,
-        edges: &mut dyn Iterator<Item = Edge<'p>>,
-        route: &Route,
-    ) {
-        match edges.next() {
+    /// Takes out `route`, the first `from` bytes of whose path lead here.
+    pub(super) fn remove(&mut self, seed: &Seed, from: usize, route: &Route) {
+        match route.path().step(from) {
             None => self.routes.remove(route),
-            Some(Edge::Capture(_)) => {
-                if let Some(child) = &mut self.capture {
-                    let child = Arc::make_mut(child);
-                    child.remove(seed, edges, route);
-                    if child.is_empty() {
-                        self.capture = None;
-                    }
+            Some((Edge::Capture, end)) => {
+                if let Some(step) = &mut self.capture
+                    && !Arc::make_mut(step).remove(seed, end, route)
+                {
+                    self.capture = None;
                 }
             }
-            Some(Edge::Literal(segment)) => {
+            Some((Edge::Literal(segment), end)) => {
                 let segment = segment.as_bytes();
-                self.literals.edit(seed.hash(segment), segment, |child| {
-                    child.remove(seed, edges, route);
-                    !child.is_empty()
+                self.literals.edit(seed.hash(segment), segment, |step| {
+                    step.remove(seed, end, route)
                 });
             }
         }
-        let capture = self.capture.as_ref().map_or(i32::MIN, |child| child.top);
+        let capture = self.capture.as_ref().map_or(i32::MIN, |step| step.weight());
         self.top = self.routes.top().max(self.literals.top()).max(capture);
     }
 
@@ -127,15 +132,15 @@ impl Node {
         if let Some(rest) = rest {
             let (segment, after) = split_segment(rest);
             if !self.literals.is_empty()
-                && let Some(child) = self.literals.get(seed.hash(segment), segment)
+                && let Some(step) = self.literals.get(seed.hash(segment), segment)
             {
-                best = child.find(seed, after, question);
+                best = step.find(seed, after, question);
             }
-            if let Some(child) = &self.capture
+            if let Some(step) = &self.capture
                 && !segment.is_empty()
-                && child.could_beat(best)
+                && step.could_beat(best)
             {
-                best = Route::better(best, child.find(seed, after, question));
+                best = Route::better(best, step.find(seed, after, question));
             }
         }
         if best.is_none_or(|best| best.order.rank() < self.top) {
@@ -143,25 +148,86 @@ impl Node {
         }
         best
     }
+}
+
+// === impl Step ===
+
+impl Step {
+    fn lone(route: &Arc<Route>, from: usize, end: usize) -> Self {
+        // The segment begins behind the slash. Paths are shorter than 8 KiB.
+        Self::Lone(route.clone(), from as u16 + 1, end as u16)
+    }
+
+    /// Adds `route`, whose path is at this step after `end` bytes.
+    fn insert(&mut self, seed: &Seed, end: usize, route: &Arc<Route>) {
+        match self {
+            Self::Node(node) => node.insert(seed, end, route),
+            Self::Lone(other, _, other_end) => {
+                let mut node = Box::new(Node::new(route.path().segment_before(end)));
+                node.insert(seed, usize::from(*other_end), other);
+                node.insert(seed, end, route);
+                *self = Self::Node(node);
+            }
+        }
+    }
+
+    /// Takes out `route`, whose path is at this step after `end` bytes; says whether anything is
+    /// left.
+    fn remove(&mut self, seed: &Seed, end: usize, route: &Route) -> bool {
+        match self {
+            Self::Lone(other, ..) => other.id() != route.id(),
+            Self::Node(node) => {
+                node.remove(seed, end, route);
+                !node.is_empty()
+            }
+        }
+    }
+
+    #[inline]
+    fn find<F: Fields>(
+        &self,
+        seed: &Seed,
+        rest: Option<&[u8]>,
+        question: &Question<'_, F>,
+    ) -> Option<&Arc<Route>> {
+        match self {
+            Self::Lone(route, _, end) => {
+                let fits = route.path().fits(usize::from(*end), rest);
+                (fits && route.meets(question)).then_some(route)
+            }
+            Self::Node(node) => node.find(seed, rest, question),
+        }
+    }
 
     /// Whether a capture's subtree may hold a better route than its literal sibling's `found`.
     fn could_beat(&self, found: Option<&Arc<Route>>) -> bool {
         let Some(found) = found else { return true };
-        let rank = found.order.rank();
-        rank < self.top || rank == self.top && !found.order.is_exact()
+        let (rank, top) = (found.order.rank(), self.weight());
+        rank < top || rank == top && !found.order.is_exact()
     }
 }
 
-impl Entry for Node {
+impl Entry for Step {
     type Key = [u8];
 
     #[inline]
     fn key(&self) -> &[u8] {
-        self.label.as_bytes()
+        match self {
+            Self::Lone(route, start, end) => {
+                let path = route.path().text.as_bytes();
+                path.get(usize::from(*start)..usize::from(*end))
+                    .unwrap_or_default()
+            }
+            Self::Node(node) => node.label(),
+        }
     }
 
+    #[inline]
     fn weight(&self) -> i32 {
-        self.top
+        match self {
+            Self::Lone(route, ..) => route.order.rank(),
+            Self::Node(node) => node.top,
+        }
     }
 }
 
@@ -204,7 +270,7 @@ impl Routes {
             if let [last] = routes.as_slice() {
                 *self = Self::One(last.clone());
             }
-        } else if self.as_slice().iter().any(|own| own.id == route.id) {
+        } else if self.as_slice().iter().any(|own| own.id() == route.id()) {
             *self = Self::None;
         }
     }
@@ -216,6 +282,6 @@ impl Routes {
         question: &Question<'_, F>,
     ) -> Option<&Arc<Route>> {
         let mut routes = self.as_slice().iter();
-        routes.find(|route| route.path.end().fits(rest) && route.meets(question))
+        routes.find(|route| route.end_fits(rest) && route.meets(question))
     }
 }

@@ -179,7 +179,7 @@ fn show(core: &Core, request: &Request, kind: Kind, target: &Target) -> Result<A
     if request.conditions().has_seen(&tag) {
         return Ok(request::not_modified(&tag));
     }
-    let mut answer = request::text(200, "application/json", kept.text.to_string());
+    let mut answer = request::text(200, "application/json", kept.text.json());
     request::set(&mut answer, header::ETAG, &tag);
     let updated = std::time::UNIX_EPOCH + std::time::Duration::from_millis(kept.updated_at);
     request::set(

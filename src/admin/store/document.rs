@@ -114,7 +114,7 @@ impl Document {
         let mut next = self.clone();
         let mut changed = false;
         for kind in Kind::ALL {
-            let of_kind = changes.iter().filter(|change| kind_of(change) == kind);
+            let of_kind = changes.iter().filter(|change| change.kind() == kind);
             let list = &mut next.lists[kind.place()];
             changed |= change_list(kind, list, of_kind);
             let key = if kind.is_document() {
@@ -288,13 +288,6 @@ pub(super) fn format_of(path: &Path) -> Format {
 
 fn list_kind(key: &str) -> Option<Kind> {
     Kind::TRAFFIC.into_iter().find(|kind| kind.list() == key)
-}
-
-fn kind_of(change: &EntityChange) -> Kind {
-    match change {
-        EntityChange::Put(entity) => entity.kind,
-        EntityChange::Remove { kind, .. } => *kind,
-    }
 }
 
 /// Gives each value the id of what was read from it; none if something else was.

@@ -5,23 +5,27 @@
 
 use std::cmp::Ordering;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use redb::{
+    Database, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction,
+};
 
 use super::document::Document;
 use super::error::StoreError;
+use super::group;
 use super::replace::{beside, folder_of, sync};
 use super::{FIRST_EPOCH, Opened, Store, entities};
 use crate::admin::entity::{Entity, EntityChange, Kind};
 use crate::model::{self, Config};
 
-/// Entities: `route/` or `upstream/` and the id, to a [`Stored`] as JSON.
+/// Entities in groups: the name of the kind, `/` and the number of the group in hexadecimal, to
+/// what [`group`] makes of it.
+const GROUPS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("groups");
+/// Entities in the first form: the name of the kind, `/` and the id, to one of them.
 const ENTITIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("entities");
 /// Numbers about the whole.
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -29,8 +33,8 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const SCHEMA_KEY: &str = "schema";
 /// In [`META`]: the epoch of the last commit.
 const EPOCH_KEY: &str = "epoch";
-/// The form that is written and read here.
-const SCHEMA: u64 = 1;
+/// The form that is written here; a database in the first form is brought into it.
+const SCHEMA: u64 = 2;
 /// Memory for pages of the database; what is not in it is mostly in the kernel's.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 /// The mode of a new database.
@@ -45,17 +49,6 @@ pub struct EmbeddedStore {
     database: Option<Database>,
     /// The epoch of the last commit that was answered with `Ok`.
     epoch: u64,
-}
-
-/// An entity as the value of its key.
-#[derive(Deserialize)]
-struct Stored<'t> {
-    revision: u64,
-    age: u64,
-    created_at: u64,
-    updated_at: u64,
-    #[serde(borrow)]
-    value: &'t RawValue,
 }
 
 impl EmbeddedStore {
@@ -198,30 +191,15 @@ fn builder() -> redb::Builder {
 }
 
 fn write(database: &Database, epoch: u64, changes: &[EntityChange]) -> Result<(), redb::Error> {
-    let mut keyed: Vec<(String, &EntityChange)> = changes
-        .iter()
-        .map(|change| (key_of(change), change))
-        .collect();
-    // In the order of the keys a page is touched once. Stable: the last change of a key counts.
-    keyed.sort_by(|a, b| a.0.cmp(&b.0));
-    let mut transaction = database.begin_write()?;
+    let transaction = database.begin_write()?;
+    put_groups(&transaction, changes)?;
+    finish(transaction, epoch)
+}
+
+fn finish(mut transaction: WriteTransaction, epoch: u64) -> Result<(), redb::Error> {
     // Without it the first start after a crash would read the whole file.
     transaction.set_quick_repair(true);
     {
-        let mut table = transaction.open_table(ENTITIES)?;
-        let mut stored = Vec::new();
-        for (key, change) in &keyed {
-            match change {
-                EntityChange::Put(entity) => {
-                    stored.clear();
-                    encode(entity, &mut stored)?;
-                    table.insert(key.as_str(), stored.as_slice())?;
-                }
-                EntityChange::Remove { .. } => {
-                    table.remove(key.as_str())?;
-                }
-            }
-        }
         let mut meta = transaction.open_table(META)?;
         meta.insert(EPOCH_KEY, epoch)?;
         meta.insert(SCHEMA_KEY, SCHEMA)?;
@@ -230,95 +208,125 @@ fn write(database: &Database, epoch: u64, changes: &[EntityChange]) -> Result<()
     Ok(())
 }
 
+fn put_groups(transaction: &WriteTransaction, changes: &[EntityChange]) -> Result<(), redb::Error> {
+    let places = changes.iter().enumerate();
+    let places = places.map(|(at, change)| (change.kind().place(), group_of(change), at));
+    let mut places: Vec<(usize, u64, usize)> = places.collect();
+    // Each group is written once, and in the order of their keys a page is touched once.
+    places.sort_unstable();
+    let mut table = transaction.open_table(GROUPS)?;
+    let mut value = Vec::new();
+    for some in places.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1)) {
+        let some = some.iter().filter_map(|(.., at)| changes.get(*at));
+        let some: Vec<&EntityChange> = some.collect();
+        let Some(first) = some.first() else { continue };
+        let key = format!("{}/{:014x}", first.kind().name(), group_of(first));
+        value.clear();
+        let changed = match table.get(key.as_str())? {
+            Some(stored) => group::change(Some(stored.value()), &some, &mut value),
+            None => group::change(None, &some, &mut value),
+        };
+        if changed.is_none() {
+            return Err(redb::Error::Corrupted(no_sense(&key)));
+        }
+        if value.is_empty() {
+            table.remove(key.as_str())?;
+        } else {
+            table.insert(key.as_str(), value.as_slice())?;
+        }
+    }
+    Ok(())
+}
+
+fn group_of(change: &EntityChange) -> u64 {
+    change.age() / group::AGES
+}
+
 fn load(path: &Path, database: &Database) -> Result<(u64, Vec<Entity>), StoreError> {
     let unreadable = |what: String| StoreError::Unreadable {
         path: path.to_owned(),
         what,
     };
-    let failed = |error: redb::Error| failed(path)(error);
-    let epoch = epoch_of(database).map_err(failed)?;
-    let transaction = database
-        .begin_read()
-        .map_err(|error| failed(error.into()))?;
-    let meta = transaction
-        .open_table(META)
-        .map_err(|error| failed(error.into()))?;
-    let schema = meta.get(SCHEMA_KEY).map_err(|error| failed(error.into()))?;
-    let schema = schema.map_or(SCHEMA, |schema| schema.value());
-    if schema != SCHEMA {
+    let (epoch, schema) = numbers_of(database).map_err(failed(path))?;
+    if !(1..=SCHEMA).contains(&schema) {
         return Err(unreadable(format!(
-            "its form is {schema}, and this Ringway reads {SCHEMA}; use the Ringway that wrote it"
+            "its form is {schema}, and this Ringway reads 1 to {SCHEMA}; use the Ringway that \
+             wrote it"
         )));
     }
-    let table = transaction
-        .open_table(ENTITIES)
-        .map_err(|error| failed(error.into()))?;
+    let read = if schema == 1 { read_first } else { read_groups };
     let mut entities = Vec::new();
-    for pair in table.iter().map_err(|error| failed(error.into()))? {
-        let (key, value) = pair.map_err(|error| failed(error.into()))?;
-        let entity = decode(key.value(), value.value());
-        entities.push(entity.ok_or_else(|| unreadable(format!("{:?} has no sense", key.value())))?);
+    if let Some(key) = read(database, &mut entities).map_err(failed(path))? {
+        return Err(unreadable(no_sense(&key)));
     }
-    let place = |kind| Kind::ALL.iter().position(|listed| *listed == kind);
-    entities.sort_by_key(|entity| (place(entity.kind), entity.age));
+    if schema == 1 {
+        renew(database, epoch, &entities).map_err(failed(path))?;
+    }
+    entities.sort_unstable_by_key(|entity| (entity.kind.place(), entity.age));
     Ok((epoch, entities))
 }
 
-fn epoch_of(database: &Database) -> Result<u64, redb::Error> {
-    let meta = database.begin_read()?.open_table(META)?;
-    let epoch = meta.get(EPOCH_KEY)?;
-    Ok(epoch.map_or(FIRST_EPOCH, |epoch| epoch.value()))
+fn no_sense(key: &str) -> String {
+    format!("{key:?} has no sense")
 }
 
-fn key_of(change: &EntityChange) -> String {
-    match change {
-        EntityChange::Put(entity) => key(entity.kind, &entity.id),
-        EntityChange::Remove { kind, id } => key(*kind, id),
+/// Reads all entities; gives the key of a value that has no sense, if there is one.
+fn read_groups(
+    database: &Database,
+    entities: &mut Vec<Entity>,
+) -> Result<Option<String>, redb::Error> {
+    for pair in database.begin_read()?.open_table(GROUPS)?.iter()? {
+        let (key, value) = pair?;
+        let kind = kind_of(key.value());
+        if kind.and_then(|(kind, _)| group::entities(kind, value.value(), entities)) != Some(()) {
+            return Ok(Some(key.value().to_owned()));
+        }
     }
+    Ok(None)
 }
 
-fn key(kind: Kind, id: &str) -> String {
-    [kind.name(), "/", id].concat()
+/// The same of the first form.
+fn read_first(
+    database: &Database,
+    entities: &mut Vec<Entity>,
+) -> Result<Option<String>, redb::Error> {
+    for pair in database.begin_read()?.open_table(ENTITIES)?.iter()? {
+        let (key, value) = pair?;
+        let known = kind_of(key.value());
+        match known.and_then(|(kind, id)| group::first(kind, id, value.value())) {
+            Some(entity) => entities.push(entity),
+            None => return Ok(Some(key.value().to_owned())),
+        }
+    }
+    Ok(None)
 }
 
-/// Writes `entity` into `stored`. Its text is JSON already, so it is not read.
-fn encode(entity: &Entity, stored: &mut Vec<u8>) -> Result<(), redb::Error> {
-    let Entity {
-        revision,
-        age,
-        created_at,
-        updated_at,
-        ..
-    } = entity;
-    write!(
-        stored,
-        "{{\"revision\":{revision},\"age\":{age},\"created_at\":{created_at},\
-         \"updated_at\":{updated_at},\"value\":"
-    )?;
-    stored.extend_from_slice(entity.text.as_bytes());
-    stored.push(b'}');
-    Ok(())
+/// Brings a database of the first form into the present one.
+fn renew(database: &Database, epoch: u64, entities: &[Entity]) -> Result<(), redb::Error> {
+    let changes: Vec<_> = entities.iter().cloned().map(EntityChange::Put).collect();
+    let transaction = database.begin_write()?;
+    put_groups(&transaction, &changes)?;
+    transaction.delete_table(ENTITIES)?;
+    finish(transaction, epoch)
 }
 
-fn decode(key: &str, stored: &[u8]) -> Option<Entity> {
-    let (kind, id) = key.split_once('/')?;
+/// The kind that a key names, and what follows.
+fn kind_of(key: &str) -> Option<(Kind, &str)> {
+    let (kind, rest) = key.split_once('/')?;
     let kind = Kind::ALL.into_iter().find(|known| known.name() == kind)?;
-    let Stored {
-        revision,
-        age,
-        created_at,
-        updated_at,
-        value,
-    } = serde_json::from_slice::<Stored<'_>>(stored).ok()?;
-    Some(Entity {
-        kind,
-        id: id.to_owned(),
-        revision,
-        age,
-        created_at,
-        updated_at,
-        text: value.get().into(),
-    })
+    Some((kind, rest))
+}
+
+fn epoch_of(database: &Database) -> Result<u64, redb::Error> {
+    numbers_of(database).map(|(epoch, _)| epoch)
+}
+
+/// The epoch of the last commit, and the form.
+fn numbers_of(database: &Database) -> Result<(u64, u64), redb::Error> {
+    let meta = database.begin_read()?.open_table(META)?;
+    let epoch = meta.get(EPOCH_KEY)?.map(|epoch| epoch.value());
+    let schema = meta.get(SCHEMA_KEY)?.map(|schema| schema.value());
+    Ok((epoch.unwrap_or(FIRST_EPOCH), schema.unwrap_or(SCHEMA)))
 }
 
 fn failed(path: &Path) -> impl Fn(redb::Error) -> StoreError {

@@ -8,6 +8,7 @@ mod document;
 mod embedded;
 mod error;
 mod file;
+mod group;
 mod ocelot;
 mod replace;
 #[cfg(test)]

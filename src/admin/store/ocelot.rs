@@ -65,7 +65,7 @@ impl OcelotDocument {
                         changed = true;
                     }
                 }
-                EntityChange::Remove { kind, id } => {
+                EntityChange::Remove { kind, id, .. } => {
                     changed |= next.entities.remove(&(*kind, id.clone())).is_some();
                 }
             }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use redb::{ReadableDatabase as _, TableDefinition, TableHandle as _};
 use serde_json::{Value, json};
 
 use super::*;
@@ -72,10 +73,11 @@ fn put_route(id: &str, age: u64) -> EntityChange {
     )
 }
 
-fn remove_route(id: &str) -> EntityChange {
+fn remove_route(id: &str, age: u64) -> EntityChange {
     EntityChange::Remove {
         kind: Kind::Route,
         id: id.to_owned(),
+        age,
     }
 }
 
@@ -114,7 +116,7 @@ fn keys_and_order_and_ids_stay() {
         let mut store = open(&path).store;
         let upstream = json!({"name": "two", "servers": [{"address": "::1", "port": 1}]});
         let changes = [
-            remove_route("a"),
+            remove_route("a", 0),
             put_route("d", 3),
             put(Kind::Upstream, "two", 1, upstream.clone()),
         ];
@@ -149,7 +151,7 @@ fn a_restored_route_goes_back_to_its_place() {
     let path = folder.write("c.yaml", YAML);
     let mut store = open(&path).store;
     store
-        .commit(2, &[remove_route("a-2"), put_route("d", 3)], false)
+        .commit(2, &[remove_route("a-2", 1), put_route("d", 3)], false)
         .unwrap();
     store.commit(3, &[put_route("a-2", 1)], false).unwrap();
     assert_eq!(ids(&open(&path)), ["one", "a", "a-2", "c", "d"]);
@@ -255,7 +257,7 @@ fn a_database_is_seeded_once_and_keeps_everything() {
     assert!(second.to_string().contains("ringway.db"), "{second}");
     opened
         .store
-        .commit(5, &[put_route("d", 3), remove_route("c")], false)
+        .commit(5, &[put_route("d", 3), remove_route("c", 2)], false)
         .unwrap();
     drop(opened);
     let opened = open(&path);
@@ -267,6 +269,44 @@ fn a_database_is_seeded_once_and_keeps_everything() {
     assert_eq!(opened.entities[3], put);
     assert_eq!(fs::metadata(&database).unwrap().mode() & 0o777, 0o600);
     assert_eq!(opened.store.declared(&config, 6)[3].id, "c");
+}
+
+#[test]
+fn a_database_of_the_first_form_is_read_and_brought_into_the_present_one() {
+    let folder = Folder::new("first-form");
+    let database = folder.0.join("ringway.db");
+    let store = format!("store: {{kind: embedded, path: {}}}\n", database.display());
+    let path = folder.write("c.yaml", &format!("{YAML}{store}"));
+    {
+        let entities = TableDefinition::<&str, &[u8]>::new("entities");
+        let meta = TableDefinition::<&str, u64>::new("meta");
+        let database = redb::Database::create(&database).unwrap();
+        let transaction = database.begin_write().unwrap();
+        {
+            let mut entities = transaction.open_table(entities).unwrap();
+            for (key, age) in [("route/b", 1), ("route/a/2", 40), ("upstream/u", 0)] {
+                let stored = format!(
+                    r#"{{"revision":3,"age":{age},"created_at":5,"updated_at":7,"value":{{}}}}"#
+                );
+                entities.insert(key, stored.as_bytes()).unwrap();
+            }
+            let mut meta = transaction.open_table(meta).unwrap();
+            meta.insert("epoch", 9).unwrap();
+            meta.insert("schema", 1).unwrap();
+        }
+        transaction.commit().unwrap();
+    }
+    for _ in 0..2 {
+        let opened = open(&path);
+        assert_eq!((ids(&opened), opened.epoch), (vec!["u", "b", "a/2"], 9));
+        assert_eq!(opened.entities[2].updated_at, 7);
+    }
+    let database = redb::Database::open(&database).unwrap();
+    let transaction = database.begin_read().unwrap();
+    let tables = transaction.list_tables().unwrap();
+    let mut tables: Vec<String> = tables.map(|table| table.name().to_owned()).collect();
+    tables.sort_unstable();
+    assert_eq!(tables, ["groups", "meta"]);
 }
 
 #[test]

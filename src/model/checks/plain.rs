@@ -4,15 +4,12 @@
 //! enough. Where that is not sure, the checks of `route` have the word.
 
 use super::route::{PATH_BYTES_MAX, SEGMENTS_MAX};
+use super::text::{NAME_BYTES_MAX, is_dns_name};
 use crate::model::defaults::MS_MAX;
 use crate::model::route::Route;
 
 /// Bytes of an id (the schema has the same).
 const ID_BYTES_MAX: usize = 128;
-/// Bytes of a name in a host.
-const LABEL_BYTES_MAX: usize = 63;
-/// Bytes of a host.
-const HOST_BYTES_MAX: usize = 253;
 
 /// Whether the schema and every check surely find nothing in `route`.
 #[must_use]
@@ -86,22 +83,18 @@ fn is_id(id: &str) -> bool {
     (1..=ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(is_fit)
 }
 
-/// Names of letters, digits and `-` in lower case, the last of which begins with a letter, so
-/// that it is no address.
+/// A DNS name in lower case, without `_`, whose last label begins with a letter, so that it is no
+/// address.
 fn is_plain_host(host: &str) -> bool {
     let name = host.strip_prefix("*.").unwrap_or(host);
-    let is_label = |label: &str| {
-        (1..=LABEL_BYTES_MAX).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    let is_fit = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.'
     };
     let last = name.rsplit('.').next().unwrap_or_default();
-    host.len() <= HOST_BYTES_MAX
-        && name.split('.').all(is_label)
-        && last.starts_with(|letter: char| letter.is_ascii_lowercase())
+    last.starts_with(|letter: char| letter.is_ascii_lowercase())
+        && host.len() <= NAME_BYTES_MAX
+        && name.bytes().all(is_fit)
+        && is_dns_name(name)
 }
 
 fn is_known(method: &str) -> bool {

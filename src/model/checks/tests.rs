@@ -124,6 +124,11 @@ fn the_admin_listener_is_kept_apart() {
         &["warning: $.admin.address: 0.0.0.0 may be reached from other machines"],
     );
     assert_said(json!({"admin": {"port": 8080}}), &[]);
+    assert_said(
+        json!({"admin": {"exists_status": 404}}),
+        &["$.admin.exists_status: 404 is none of the values that it may have; write 401 or 409"],
+    );
+    assert_said(json!({"admin": {"exists_status": 409}}), &[]);
 }
 
 #[test]

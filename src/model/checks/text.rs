@@ -56,7 +56,7 @@ pub(super) fn path_fault(path: &str, rules: PathRules) -> Option<(String, String
 }
 
 /// The most bytes of a DNS name as people write it (RFC 1035 §2.3.4).
-const NAME_BYTES_MAX: usize = 253;
+pub(super) const NAME_BYTES_MAX: usize = 253;
 
 /// What is wrong with `host` as the host of a route, and what to write instead.
 pub(super) fn host_fault(host: &str) -> Option<(String, String)> {

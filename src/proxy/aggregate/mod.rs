@@ -370,7 +370,7 @@ impl Aggregation {
         let status = page.status.unwrap_or(status);
         let mut body = Vec::new();
         let reason = local::phrase(status);
-        page.fill(status, reason, sentence, &self.route.id, &mut body);
+        page.fill(status, reason, sentence, self.route.id(), &mut body);
         Some((status, page.line.to_vec(), body))
     }
 }

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::Write as _;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -20,9 +21,9 @@ use super::patch::Patch;
 use super::plain::{Buffers, Plain};
 use crate::admin::commit::{Act, Difference, Done, Refusal};
 use crate::admin::condition::Conditions;
-use crate::admin::entity::Kind;
+use crate::admin::entity::{Entity, Kind};
 use crate::admin::stage::Stage;
-use crate::admin::state::Kept;
+use crate::admin::state::{Facts, Kept};
 use crate::model::Upstream;
 
 /// Bytes of a line.
@@ -85,8 +86,45 @@ impl Asked {
     }
 }
 
-/// A line to be done: its number, and its text unless it was too long.
-pub(super) type Line = (u64, Option<Box<[u8]>>);
+/// Lines to be done, in their order.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    bytes: Vec<u8>,
+    /// The number of each, and where its text is unless it was too long.
+    each: Vec<(u64, Option<Range<usize>>)>,
+}
+
+impl Lines {
+    /// Adds one: its number, and its text unless it was too long.
+    pub(super) fn add(&mut self, number: u64, text: Option<&[u8]>) {
+        let start = self.bytes.len();
+        let place = text.map(|text| {
+            self.bytes.extend_from_slice(text);
+            start..self.bytes.len()
+        });
+        self.each.push((number, place));
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.each.len()
+    }
+
+    /// Bytes of all texts.
+    pub(super) fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.each.iter().map(|(number, _)| *number)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (u64, Option<&[u8]>)> {
+        self.each.iter().map(|(number, place)| {
+            let place = place.clone();
+            (*number, place.and_then(|place| self.bytes.get(place)))
+        })
+    }
+}
 
 /// What became of a line.
 pub(super) type LineResult = (u64, Result<Outcome, Box<LineFault>>);
@@ -121,7 +159,7 @@ impl LineFault {
 /// A batch of lines as one write.
 pub(super) struct BatchWrite {
     pub(super) asked: Rc<Asked>,
-    pub(super) lines: Vec<Line>,
+    pub(super) lines: Lines,
     pub(super) atomic: bool,
     pub(super) results: Rc<RefCell<Vec<LineResult>>>,
 }
@@ -147,17 +185,17 @@ impl Act for BatchWrite {
             if index % FLUSH_LINES == 0 {
                 stage.flush()?;
             }
-            if let Some(outcome) = self.plain(stage, text.as_deref(), &mut all.differences)? {
-                results.push((*number, Ok(outcome)));
+            if let Some(outcome) = self.plain(stage, text, &mut all.differences)? {
+                results.push((number, Ok(outcome)));
                 continue;
             }
             stage.flush()?;
-            let result = self.line(stage, text.as_deref()).map(|(outcome, done)| {
+            let result = self.line(stage, text).map(|(outcome, done)| {
                 all.differences.extend(done.differences);
                 outcome
             });
             failed |= result.is_err();
-            results.push((*number, result));
+            results.push((number, result));
         }
         if self.atomic && failed {
             let undone = Fault {
@@ -202,6 +240,9 @@ impl BatchWrite {
         let Some((upstream, new)) = servers.upstream(&plain, stage) else {
             return Ok(None);
         };
+        if stage.has_template(plain.id()) {
+            return Ok(None);
+        }
         let Some((route, text)) = plain.native(&upstream, &mut servers.buffers) else {
             return Ok(None);
         };
@@ -222,10 +263,18 @@ impl BatchWrite {
                 (stage.next_age - 1, stage.now)
             }
         };
-        let times = (stage.epoch, since.0, since.1, stage.now);
-        let after = Rc::new(Kept::of_plain(&route, upstream, text, times));
-        let route = stage.dressed(&after.id, route);
-        stage.put_later(after.clone(), Arc::new(route), before.as_ref());
+        let facts = Facts::of(route, |_| upstream);
+        let entity = Entity {
+            kind: Kind::Route,
+            id: route.id.clone().unwrap_or_default(),
+            revision: stage.epoch,
+            age: since.0,
+            created_at: since.1,
+            updated_at: stage.now,
+            text,
+        };
+        let after = Rc::new(Kept::of(entity, facts));
+        stage.put_later(after.clone(), route, before.as_ref())?;
         let outcome = Outcome::of(&after, before.is_none());
         differences.extend(Difference::of(before, Some(after)));
         Ok(Some(outcome))

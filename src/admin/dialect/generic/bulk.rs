@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::Call;
 use super::access::Flag;
-use super::batch::{Asked, BatchWrite, LINE_BYTES_MAX, Line, LineFault, LineResult, Verb};
+use super::batch::{Asked, BatchWrite, LINE_BYTES_MAX, LineFault, LineResult, Lines, Verb};
 use super::catalogue;
 use super::fault::Fault;
 use super::media::BodyType;
@@ -130,29 +130,29 @@ impl Stream {
         let (pending, batches) = mpsc::channel::<Pending>(group);
         tokio::task::spawn_local(pass_on(batches, answers.clone()));
         let mut splitter = Splitter::new(LINE_BYTES_MAX);
-        let mut batch = Batch::default();
+        let mut batch = Lines::default();
         let mut ended = false;
         loop {
-            while !batch.is_full()
+            while !is_full(&batch)
                 && let Some(line) = splitter.next_line()
             {
                 batch.add(line.number, line.text);
             }
-            if ended && batch.lines.is_empty() {
+            if ended && batch.len() == 0 {
                 return;
             }
             tokio::select! {
                 biased;
                 () = answers.closed() => return,
-                permit = permits.clone().acquire_owned(), if !batch.lines.is_empty() => {
+                permit = permits.clone().acquire_owned(), if batch.len() > 0 => {
                     let Ok(permit) = permit else { return };
-                    let lines = std::mem::take(&mut batch).lines;
+                    let lines = std::mem::take(&mut batch);
                     let done = tokio::task::spawn_local(this.clone().commit(lines, false));
                     if pending.send((done, permit)).await.is_err() {
                         return;
                     }
                 }
-                piece = next_piece(&mut body), if !ended && !batch.is_full() => match piece {
+                piece = next_piece(&mut body), if !ended && !is_full(&batch) => match piece {
                     Ok(Some(piece)) => splitter.push(&piece),
                     Ok(None) => {
                         ended = true;
@@ -170,22 +170,22 @@ impl Stream {
     /// All lines or none, in one epoch.
     async fn atomic(self, body: Bytes, answers: mpsc::Sender<Bytes>) {
         let mut splitter = Splitter::new(LINE_BYTES_MAX);
-        let mut lines: Vec<Line> = Vec::new();
+        let mut lines = Lines::default();
         splitter.push(&body);
         while let Some(line) = splitter.next_line() {
-            lines.push((line.number, line.text.map(Into::into)));
+            lines.add(line.number, line.text);
         }
         if let Some(line) = splitter.finish() {
-            lines.push((line.number, line.text.map(Into::into)));
+            lines.add(line.number, line.text);
         }
         let text = Rc::new(self).commit(lines, true).await;
         let _ = answers.send(text).await;
     }
 
     /// Commits a batch and says what became of its lines once they are in force.
-    async fn commit(self: Rc<Self>, lines: Vec<Line>, atomic: bool) -> Bytes {
+    async fn commit(self: Rc<Self>, lines: Lines, atomic: bool) -> Bytes {
         let results = Rc::new(RefCell::new(Vec::new()));
-        let numbers: Vec<u64> = lines.iter().map(|(number, _)| *number).collect();
+        let numbers: Vec<u64> = lines.numbers().collect();
         let act = BatchWrite {
             asked: self.asked.clone(),
             lines,
@@ -235,22 +235,8 @@ impl Stream {
     }
 }
 
-/// Lines that gather.
-#[derive(Default)]
-struct Batch {
-    lines: Vec<Line>,
-    bytes: usize,
-}
-
-impl Batch {
-    fn add(&mut self, number: u64, text: Option<&[u8]>) {
-        self.bytes += text.map_or(0, <[u8]>::len);
-        self.lines.push((number, text.map(Into::into)));
-    }
-
-    fn is_full(&self) -> bool {
-        self.lines.len() >= BATCH_LINES_MAX || self.bytes >= BATCH_BYTES_MAX
-    }
+fn is_full(batch: &Lines) -> bool {
+    batch.len() >= BATCH_LINES_MAX || batch.size() >= BATCH_BYTES_MAX
 }
 
 /// The next bytes; none at the end, an error if there will be no end.

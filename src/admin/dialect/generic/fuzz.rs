@@ -1,6 +1,8 @@
 //! Fuzz: the ways into the parts of this dialect that read what strangers write, for the fuzz
 //! targets of `tests/fuzz`, which see only what is public.
 
+use std::cell::RefCell;
+
 use serde_json::{Value, json};
 
 use super::body::{self, Content};
@@ -76,15 +78,22 @@ pub fn line(line: &[u8]) {
     }
 }
 
+thread_local! {
+    /// The same for one line after the other, as in a bulk request.
+    static BUFFERS: RefCell<Buffers> = RefCell::default();
+}
+
 /// What the short way makes of a line: the text that is kept, and the upstream of its own.
 pub(super) fn short(line: &[u8]) -> Option<(String, Value)> {
     let plain = Plain::read(line)?;
     let upstream = plain.upstream()?;
-    let (route, text) = plain.native(&upstream.name, &mut Buffers::default())?;
-    let mut kept: model::Route = serde_json::from_str(&text).ok()?;
-    kept.extensions.clear();
-    assert_eq!(kept, route, "what is kept is what the table gets");
-    Some((text.to_string(), json!(upstream)))
+    BUFFERS.with_borrow_mut(|buffers| {
+        let (route, text) = plain.native(&upstream.name, buffers)?;
+        let mut kept: model::Route = serde_json::from_str(&text.json()).ok()?;
+        kept.extensions.clear();
+        assert_eq!(kept, *route, "what is kept is what the table gets");
+        Some((text.json(), json!(upstream)))
+    })
 }
 
 /// What the general way makes of it.

@@ -7,13 +7,12 @@
 
 mod line;
 
-use std::sync::Arc;
-
 use serde::Serialize;
 use serde_json::json;
 
 use self::line::{Line, Target, Text};
 use super::convert;
+use crate::admin::entity::Text as Packed;
 use crate::model::route::Also;
 use crate::model::{Route, Upstream, checks};
 
@@ -24,19 +23,28 @@ const TIMES: [&str; 2] = ["created_at", "updated_at"];
 /// The member that marks the delta of a list, and so has no delta of its own.
 const LIST: &str = "_t";
 
-/// Where texts are composed, one line after the other.
-#[derive(Debug, Default)]
+/// Where routes and their texts are composed, one line after the other.
+#[derive(Debug)]
 pub(crate) struct Buffers {
     delta: Vec<u8>,
     text: Vec<u8>,
+    route: Route,
 }
 
 /// A plain route.
 #[derive(Debug)]
 pub(crate) struct Plain<'l> {
     line: Line<'l>,
-    /// Its host and path, and what is forwarded.
-    first: Also,
+    first: First,
+}
+
+/// The host and path of a route, and what is forwarded.
+#[derive(Debug)]
+enum First {
+    /// A host of so many bytes, then a start of paths that is taken off.
+    Bare(usize),
+    /// Anything else.
+    Other(Box<Also>),
 }
 
 impl<'l> Plain<'l> {
@@ -58,6 +66,10 @@ impl<'l> Plain<'l> {
         if !is_plain {
             return None;
         }
+        if let Some(host) = line.bare_host(&domain.0) {
+            let first = First::Bare(host);
+            return Some(Self { line, first });
+        }
         let strip = line.frontend.strip_path != Some(false);
         let exact = line.frontend.exact == Some(true);
         let root = line.backend.root.as_ref().map_or("/", |root| &root.0);
@@ -68,6 +80,7 @@ impl<'l> Plain<'l> {
         let is_same = shown.domain == domain.0
             && shown.exact == exact
             && (shown.strip, shown.root.as_str(), shown.rewrite) == (strip, root, rewrite);
+        let first = First::Other(first.into());
         is_same.then_some(Self { line, first })
     }
 
@@ -100,20 +113,25 @@ impl<'l> Plain<'l> {
 
     /// The native route with its servers in `upstream`, and its text; none if there may be
     /// something wrong with it.
-    pub(crate) fn native(self, upstream: &str, buffers: &mut Buffers) -> Option<(Route, Arc<str>)> {
-        let Buffers { delta, text } = buffers;
+    pub(crate) fn native<'b>(
+        self,
+        upstream: &str,
+        buffers: &'b mut Buffers,
+    ) -> Option<(&'b Route, Packed)> {
+        let Buffers { delta, text, route } = buffers;
         self.delta(delta);
         let Self { line, first } = self;
-        let mut route = convert::blank_of_generic();
-        route.id = Some(line.id.0.into_owned());
-        let methods = line.frontend.methods.unwrap_or_default();
-        route.methods = methods
-            .into_iter()
-            .map(|method| method.0.into_owned())
-            .collect();
-        route.upstream = Some(upstream.to_string());
-        convert::put_first(first, &mut route);
-        if !checks::is_plain(&route) {
+        set(&mut route.id, &line.id.0);
+        set(&mut route.upstream, upstream);
+        route.methods.clear();
+        let methods = line.frontend.methods.iter().flatten();
+        let methods = methods.map(|method| method.0.clone().into_owned());
+        route.methods.extend(methods);
+        match first {
+            First::Bare(host) => put_bare(line.frontend.domains.first()?, host, route),
+            First::Other(first) => convert::put_first(*first, route),
+        }
+        if !checks::is_plain(route) {
             return None;
         }
         let kept = std::str::from_utf8(delta).ok()?;
@@ -158,6 +176,20 @@ impl<'l> Plain<'l> {
 }
 
 impl Line<'_> {
+    /// Bytes of the host of a domain, if what is forwarded is the path below it, as most say, and
+    /// no letter of it needs a second look.
+    fn bare_host(&self, domain: &str) -> Option<usize> {
+        let is_asked = self.frontend.strip_path != Some(false)
+            && self.frontend.exact != Some(true)
+            && self.backend.root.as_ref().is_none_or(|root| root.0 == "/")
+            && self.backend.rewrite != Some(true);
+        let is_bare =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-/".contains(&byte);
+        let is_bare = domain.bytes().all(is_bare) && !domain.ends_with('/');
+        let host = domain.find('/').unwrap_or(domain.len());
+        (is_asked && is_bare && host > 0).then_some(host)
+    }
+
     /// The metadata, without the times that the server sets.
     fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
         let texts = self.metadata.iter().flat_map(|texts| &texts.0);
@@ -168,6 +200,41 @@ impl Line<'_> {
 
 fn weight(target: &Target<'_>) -> u16 {
     target.weight.unwrap_or(1)
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self {
+            delta: Vec::new(),
+            text: Vec::new(),
+            route: convert::blank_of_generic(),
+        }
+    }
+}
+
+/// Makes a domain whose host has so many bytes the host and path of a route.
+fn put_bare(domain: &Text<'_>, host: usize, route: &mut Route) {
+    let (host, path) = domain.0.split_at_checked(host).unwrap_or_default();
+    set(&mut route.host, host);
+    if path.is_empty() {
+        set(&mut route.path_prefix, "/");
+        route.rewrite_pattern = None;
+    } else {
+        set(&mut route.path_prefix, path);
+        set(&mut route.rewrite_pattern, path);
+    }
+    route.rewrite_replacement.clear();
+    route.path = None;
+    route.path_template = None;
+    route.path_regex = None;
+    route.rewrite_template = None;
+}
+
+/// Sets a member of a route, in the place of the text that it had.
+fn set(member: &mut Option<String>, text: &str) {
+    let place = member.get_or_insert_default();
+    place.clear();
+    place.push_str(text);
 }
 
 /// A plain route as it is kept, which [`convert::declared`] says too: what every route is without
