@@ -205,7 +205,7 @@ fn a_part_that_does_not_answer_is_504_and_one_that_cannot_be_reached_502() {
         connection.reader.to_end();
     });
     let b = ScriptedOrigin::answering(answer("200 OK", "{}"));
-    let policies = ", read_timeout_ms: 200, retry: {max_retries: 0}, error_pages: \
+    let policies = ", read_timeout_ms: 1000, retry: {max_retries: 0}, error_pages: \
         [{statuses: [504], status: 503, body: \"<{message}>\", content_type: text/x}]";
     let ringway = Ringway::start(&configuration(&mute, &b, policies, BOTH), Driver::IoUring);
     let response = exchange(ringway.address(), get("Connection: close\r\n"));

@@ -136,7 +136,7 @@ fn nobody_waits_for_what_is_not_kept_or_longer_than_is_said() {
                 connection.write(ok("own"));
             }
         });
-        let ringway = two_workers(&origin, "wait_ms: 100", driver);
+        let ringway = two_workers(&origin, "wait_ms: 2000", driver);
         let mut leader = RawClient::connect(ringway.address());
         leader.send(get("", ""));
         wait_until("the first is at the origin", || {
