@@ -4,65 +4,30 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::process::Command;
 
 use common::admin::KEY;
+use common::docs::{agrees, blocks, page};
 use common::{ADMIN, Driver, Ringway};
 use serde_json::Value;
 
 const CONFIGURATION: &str =
     "routes: [{id: everything, path_prefix: /, respond: {body: hello}}]\nworkers: 1\n";
-/// Stands for anything.
-const ANYTHING: &str = "…";
-
-fn docs() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/admin-api.md");
-    std::fs::read_to_string(path).expect("the reference is there")
-}
-
-/// The fenced blocks of `docs`, each with its language.
-fn blocks(docs: &str) -> Vec<(String, String)> {
-    let mut blocks = Vec::new();
-    let mut parts = docs.split("```").skip(1);
-    while let Some(block) = parts.next() {
-        let (language, text) = block.split_once('\n').expect("a language");
-        blocks.push((language.to_owned(), text.to_owned()));
-        parts.next();
-    }
-    blocks
-}
-
-fn agrees(printed: &Value, expected: &Value) -> bool {
-    match (printed, expected) {
-        (_, Value::String(any)) if any == ANYTHING => true,
-        (Value::Object(one), Value::Object(other)) => {
-            one.len() == other.len()
-                && other
-                    .iter()
-                    .all(|(key, value)| one.get(key).is_some_and(|printed| agrees(printed, value)))
-        }
-        (Value::Array(one), Value::Array(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(a, b)| agrees(a, b))
-        }
-        (one, other) => one == other,
-    }
-}
-
 #[test]
 fn the_examples_print_what_they_say() {
     let ringway = Ringway::start(&format!("{CONFIGURATION}{ADMIN}"), Driver::Epoll);
     let address = format!("http://{}", ringway.admin_address());
-    let blocks = blocks(&docs());
+    let docs = page("admin-api.md");
+    let blocks = blocks(&docs);
     let mut count = 0;
     for pair in blocks.windows(2) {
         let [(shell, line), (json, expected)] = pair else {
             continue;
         };
-        if shell != "sh" {
+        if *shell != "sh" {
             continue;
         }
-        assert_eq!(json, "json", "what it prints follows: {line}");
+        assert_eq!(*json, "json", "what it prints follows: {line}");
         let mut command = Command::new("sh");
         command
             .args(["-c", line])
@@ -81,7 +46,7 @@ fn the_examples_print_what_they_say() {
 
 #[test]
 fn the_table_has_every_method_of_every_path() {
-    let docs = docs();
+    let docs = page("admin-api.md");
     let mut listed: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for line in docs.lines() {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();

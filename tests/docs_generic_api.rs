@@ -5,6 +5,7 @@ mod common;
 use std::process::Command;
 
 use common::apis::{ID, SECRET};
+use common::docs::{blocks, page};
 use common::{APIS, Driver, Ringway};
 use serde_json::Value;
 
@@ -15,16 +16,11 @@ struct Example {
 }
 
 fn examples() -> Vec<Example> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/admin-api-generic.md");
-    let text = std::fs::read_to_string(path).expect("the page");
+    let text = page("admin-api-generic.md");
     let (_, part) = text.split_once("\n## The generic API\n").expect("the part");
     let part = part.split("\n## ").next().expect("its end");
     let mut examples: Vec<Example> = Vec::new();
-    for (index, block) in part.split("\n```").enumerate() {
-        if index % 2 == 0 {
-            continue;
-        }
-        let (kind, text) = block.split_once('\n').expect("a block has a kind");
+    for (kind, text) in blocks(part) {
         match kind {
             "sh" => examples.push(Example {
                 command: text.to_owned(),

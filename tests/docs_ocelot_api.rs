@@ -5,38 +5,14 @@ mod common;
 use std::process::Command;
 
 use common::admin::KEY;
+use common::docs::{agrees, blocks, page};
 use common::ocelot::{SECRET, start};
 use serde_json::{Value, json};
 
-/// Stands for anything.
-const ANYTHING: &str = "…";
-
-fn agrees(printed: &Value, expected: &Value) -> bool {
-    match (printed, expected) {
-        (_, Value::String(any)) if any == ANYTHING => true,
-        (Value::Object(one), Value::Object(other)) => {
-            one.len() == other.len()
-                && other
-                    .iter()
-                    .all(|(key, value)| one.get(key).is_some_and(|printed| agrees(printed, value)))
-        }
-        (Value::Array(one), Value::Array(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(a, b)| agrees(a, b))
-        }
-        (one, other) => one == other,
-    }
-}
-
 #[test]
 fn every_example_prints_what_stands_below_it() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/admin-api-ocelot.md");
-    let docs = std::fs::read_to_string(path).expect("the page");
-    let blocks: Vec<(&str, &str)> = docs
-        .split("\n```")
-        .skip(1)
-        .step_by(2)
-        .map(|block| block.split_once('\n').expect("a block has a kind"))
-        .collect();
+    let docs = page("admin-api-ocelot.md");
+    let blocks = blocks(&docs);
     let ringway = start(&json!({"Routes": []}));
     let mut count = 0;
     for pair in blocks.windows(2) {

@@ -45,6 +45,13 @@ fn two_workers(origin: &ScriptedOrigin, cache: &str, driver: Driver) -> Ringway 
     Ringway::start(&text, driver)
 }
 
+/// Until of `count` clients all but the one that asks wait for its answer.
+fn await_all_but_one(ringway: &Ringway, count: usize) {
+    ringway.wait_for_status("all but one wait", |status| {
+        status.sum("cache_waits") == count as u64 - 1
+    });
+}
+
 #[test]
 fn many_who_want_the_same_cost_one_request() {
     on_both_drivers(|driver| {
@@ -53,9 +60,7 @@ fn many_who_want_the_same_cost_one_request() {
         let clients = clients_of_both(&ringway);
         let count = clients.len();
         let answers = ask_at_once(clients, || {
-            ringway.wait_for_status("all but one wait", |status| {
-                status.sum("cache_waits") == count as u64 - 1
-            });
+            await_all_but_one(&ringway, count);
             wait_until("the one is at the origin", || {
                 (!origin.requests().is_empty()).then_some(())
             });
@@ -80,9 +85,7 @@ fn that_one_request_fails_is_no_failure_of_the_others() {
         let clients = clients_of_both(&ringway);
         let count = clients.len();
         let answers = ask_at_once(clients, || {
-            ringway.wait_for_status("all but one wait", |status| {
-                status.sum("cache_waits") == count as u64 - 1
-            });
+            await_all_but_one(&ringway, count);
             answer.send(None).unwrap();
             (1..count).for_each(|_| answer.send(Some(ok("one of them"))).unwrap());
         });
@@ -110,9 +113,7 @@ fn nobody_waits_for_what_is_not_kept_or_longer_than_is_said() {
         let head = b"HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 2\r\n\r\n";
         let own = || [&head[..], b"my"].concat();
         let answers = ask_at_once(clients, || {
-            ringway.wait_for_status("all but one wait", |status| {
-                status.sum("cache_waits") == count as u64 - 1
-            });
+            await_all_but_one(&ringway, count);
             (0..count).for_each(|_| answer.send(Some(own())).unwrap());
         });
         assert_eq!(answers, vec![(200, "my".to_owned()); count]);

@@ -3,25 +3,11 @@
 mod common;
 
 use std::net::TcpStream;
-use std::sync::{Mutex, mpsc};
 
 use common::*;
 use rustix::process::Signal;
 
 const GET: &str = "GET /case HTTP/1.1\r\nHost: a.example\r\n\r\n";
-
-/// An origin that answers each request when the test says so.
-fn held() -> (ScriptedOrigin, mpsc::Sender<()>) {
-    let (go, gone) = mpsc::channel::<()>();
-    let gone = Mutex::new(gone);
-    let origin = ScriptedOrigin::start(move |connection, _| {
-        while connection.request().is_some() {
-            let _ = gone.lock().unwrap().recv();
-            connection.write(ok("served"));
-        }
-    });
-    (origin, go)
-}
 
 fn refuses(ringway: &Ringway) {
     let address = ringway.address();
@@ -34,7 +20,7 @@ fn refuses(ringway: &Ringway) {
 fn what_is_in_flight_is_finished_and_nothing_new_begun() {
     on_both_drivers(|driver| {
         for signal in [Signal::TERM, Signal::INT] {
-            let (origin, go) = held();
+            let (origin, go) = ScriptedOrigin::held();
             let mut ringway = Ringway::start(&forwarding(origin.address()), driver);
             let mut waiting = RawClient::connect(ringway.address());
             waiting.send(GET);
@@ -77,7 +63,7 @@ fn a_large_response_is_finished() {
 #[test]
 fn what_takes_longer_than_the_drain_is_cut() {
     on_both_drivers(|driver| {
-        let (origin, go) = held();
+        let (origin, go) = ScriptedOrigin::held();
         let timeouts = "timeouts: {drain_ms: 200}\n";
         let mut ringway = Ringway::start(&(forwarding(origin.address()) + timeouts), driver);
         let mut client = RawClient::connect(ringway.address());

@@ -3,7 +3,6 @@
 mod common;
 
 use std::net::{SocketAddr, TcpStream};
-use std::sync::{Mutex, mpsc};
 use std::thread;
 
 use common::admin::body;
@@ -160,14 +159,7 @@ fn a_client_is_turned_away_when_all_workers_are_full_and_not_before() {
 #[test]
 fn all_workers_finish_what_is_in_flight_before_they_stop() {
     on_both_drivers(|driver| {
-        let (go, gone) = mpsc::channel::<()>();
-        let gone = Mutex::new(gone);
-        let origin = ScriptedOrigin::start(move |connection, _| {
-            while connection.request().is_some() {
-                let _ = gone.lock().unwrap().recv();
-                connection.write(ok("served"));
-            }
-        });
+        let (origin, go) = ScriptedOrigin::held();
         let configuration = forwarding(origin.address()) + "workers: 4\n";
         let mut ringway = Ringway::start(&configuration, driver);
         let mut clients: Vec<RawClient> = (0..12)

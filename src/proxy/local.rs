@@ -14,6 +14,7 @@ use super::understand::Understood;
 use crate::epoch::Snapshot;
 use crate::net::{Buffer, Lease};
 use crate::table::Respond;
+use crate::table::policy::ErrorPage;
 use crate::wire::compose::{PSEUDONYM, put_decimal, put_field};
 use crate::wire::field::{self, Name};
 use crate::wire::head::{Body, Target, Version};
@@ -350,26 +351,20 @@ pub(super) async fn fault(
         return answer(connection, core, &mut local, entry).await;
     }
     let keep = status >= 500 && plan.persistent && plan.is_wholly_sent() && !core.is_draining();
-    let mut error = Error {
+    let sentence = fault.to_string();
+    let of_route = plan.shape.as_ref();
+    let page = of_route.and_then(|shape| shape.page(status, &sentence));
+    let (status, line, body) = page.unwrap_or_else(|| last_page(core, status, &sentence));
+    let error = Error {
         status,
         keep,
         modern: plan.modern,
         to_head: plan.to_head,
         proxy_status: fault.proxy_status(),
     };
-    let sentence = fault.to_string();
-    let of_route = plan.shape.as_ref();
-    let page = of_route.and_then(|shape| shape.page(status, &sentence));
-    let lease = match page.or_else(|| last_page(core, status, &sentence)) {
-        Some((status, line, body)) => {
-            error.status = status;
-            error.compose_with(core, line, &body)
-        }
-        None => error.compose(core, &sentence),
-    };
     let mut local = Local {
-        lease,
-        status: error.status,
+        lease: error.compose_with(core, line, &body),
+        status,
         reason: fault.reason(),
         keep,
         bytes: 0,
@@ -406,9 +401,7 @@ pub(super) async fn stop(
     let keep = plan.persistent && plan.is_wholly_sent() && !core.is_draining();
     let of_route = plan.shape.as_ref();
     let page = of_route.and_then(|shape| shape.page(status, &sentence));
-    let plain = || (status, TEXT.to_vec(), format!("{sentence}\n").into_bytes());
-    let page = page.or_else(|| last_page(core, status, &sentence));
-    let (status, line, body) = page.unwrap_or_else(plain);
+    let (status, line, body) = page.unwrap_or_else(|| last_page(core, status, &sentence));
     let error = Error {
         status,
         keep,
@@ -429,19 +422,25 @@ pub(super) async fn stop(
     answer(connection, core, &mut local, entry).await
 }
 
-/// The page for all routes, with its line: for an answer where the route has none.
+/// What an answer of our own says: its status, the line that says what its body is, the body.
+pub(super) type Page = (u16, Vec<u8>, Vec<u8>);
+
+/// The error page of `route`, filled in for an answer of this status.
 #[cold]
-pub(super) fn last_page(
-    core: &Core,
-    status: u16,
-    sentence: &str,
-) -> Option<(u16, Vec<u8>, Vec<u8>)> {
-    let snapshot = core.snapshot();
-    let page = snapshot.page(status)?;
+pub(super) fn fill(page: &ErrorPage, status: u16, sentence: &str, route: &str) -> Page {
     let status = page.status.unwrap_or(status);
     let mut body = Vec::new();
-    page.fill(status, phrase(status), sentence, "", &mut body);
-    Some((status, page.line.to_vec(), body))
+    page.fill(status, phrase(status), sentence, route, &mut body);
+    (status, page.line.to_vec(), body)
+}
+
+/// The page for all routes, or the plain sentence: for an answer where the route has none.
+#[cold]
+pub(super) fn last_page(core: &Core, status: u16, sentence: &str) -> Page {
+    match core.snapshot().page(status) {
+        Some(page) => fill(page, status, sentence, ""),
+        None => (status, TEXT.to_vec(), format!("{sentence}\n").into_bytes()),
+    }
 }
 
 /// An answer that is not made for speed.

@@ -10,6 +10,7 @@ pub mod admin;
 pub mod apis;
 pub mod caching;
 mod client;
+pub mod docs;
 mod drivers;
 mod message;
 pub mod ocelot;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -35,6 +35,19 @@ impl ScriptedOrigin {
     /// more is sent, and what comes until the proxy closes is recorded.
     pub fn start(script: impl Fn(&mut Connection, usize) + Send + Sync + 'static) -> Self {
         Self::start_at("127.0.0.1:0".parse().unwrap(), script)
+    }
+
+    /// Answers each request with 200 and `served` when the test says so.
+    pub fn held() -> (Self, mpsc::Sender<()>) {
+        let (go, gone) = mpsc::channel::<()>();
+        let gone = Mutex::new(gone);
+        let origin = Self::start(move |connection, _| {
+            while connection.request().is_some() {
+                let _ = gone.lock().unwrap().recv();
+                connection.write(ok("served"));
+            }
+        });
+        (origin, go)
     }
 
     /// As `start`, at an address that was used before.

@@ -344,12 +344,8 @@ impl Aggregation {
         let of_part = shape.as_ref();
         let page = of_part.and_then(|shape| shape.page(status, &sentence));
         let page = page.or_else(|| self.page(status, &sentence));
-        let page = page.or_else(|| local::last_page(core, status, &sentence));
-        let plain = || {
-            let text = format!("{sentence}\n").into_bytes();
-            (status, local::TEXT.to_vec(), text)
-        };
-        let (status, line, body) = page.unwrap_or_else(plain);
+        let (status, line, body) =
+            page.unwrap_or_else(|| local::last_page(core, status, &sentence));
         lines.extend_from_slice(&line);
         lines.extend_from_slice(&self.lines);
         let whole = Whole {
@@ -365,12 +361,8 @@ impl Aggregation {
     }
 
     /// The page that the aggregate's own route has for a status.
-    fn page(&self, status: u16, sentence: &str) -> Option<(u16, Vec<u8>, Vec<u8>)> {
+    fn page(&self, status: u16, sentence: &str) -> Option<local::Page> {
         let page = self.route.policies.as_ref()?.page(status)?;
-        let status = page.status.unwrap_or(status);
-        let mut body = Vec::new();
-        let reason = local::phrase(status);
-        page.fill(status, reason, sentence, self.route.id(), &mut body);
-        Some((status, page.line.to_vec(), body))
+        Some(local::fill(page, status, sentence, self.route.id()))
     }
 }

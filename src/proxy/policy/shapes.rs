@@ -167,19 +167,11 @@ impl Handle {
 
     /// The status of an answer of our own, its body, and the lines that go with it.
     #[cold]
-    pub(in crate::proxy) fn page(
-        &self,
-        status: u16,
-        message: &str,
-    ) -> Option<(u16, Vec<u8>, Vec<u8>)> {
+    pub(in crate::proxy) fn page(&self, status: u16, message: &str) -> Option<local::Page> {
         self.with(|shape| {
             let policies = &shape.policies.0;
             let page = policies.page(status)?;
-            let status = page.status.unwrap_or(status);
-            let mut body = Vec::new();
-            let reason = local::phrase(status);
-            page.fill(status, reason, message, &policies.route, &mut body);
-            Some((status, page.line.to_vec(), body))
+            Some(local::fill(page, status, message, &policies.route))
         })
         .flatten()
     }
