@@ -4,7 +4,9 @@
 mod common;
 
 use common::ocelot::{OcelotClient, route, settings, start};
+use common::secure::{Authority, TlsFront};
 use common::{Connection, Message, RawClient, Ringway, ScriptedOrigin, exchange, ok};
+use rustls::version::{TLS12, TLS13};
 use serde_json::{Value, json};
 
 fn ask(ringway: &Ringway, path: &str, fields: &str) -> Message {

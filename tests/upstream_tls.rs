@@ -298,11 +298,9 @@ fn a_next_connection_resumes_the_session() {
             let pool = ", connection_pool: {max_idle: 0}";
             let configuration = secured(setup.front.address(), &setup.ca, pool);
             let ringway = setup.run_with(&format!("{configuration}{ADMIN}"), driver);
-            for _ in 0..3 {
+            for round in 0..3 {
                 assert_eq!(exchange(ringway.address(), GET).text(), "served");
-                let upstream = body(&ringway.admin().get("/upstreams/origin"));
-                let heavier = json!({"retry_budget_percent":
-                    upstream["retry_budget_percent"].as_u64().unwrap() + 1});
+                let heavier = json!({"retry_budget_percent": 30 + round});
                 let answer = ringway.admin().patch("/upstreams/origin", &heavier);
                 assert_eq!(answer.status(), 200, "{}", answer.text());
             }
@@ -471,12 +469,14 @@ fn a_kept_connection_is_parted_with_as_tls_wants_it() {
     on_both_drivers(|driver| {
         let origin = ScriptedOrigin::answering(ok("served"));
         let setup = Setup::before(&origin);
-        let ringway = setup.run(driver);
+        let pool = ", connection_pool: {idle_timeout_ms: 100}";
+        let configuration = secured(setup.front.address(), &setup.ca, pool);
+        let ringway = setup.run_with(&configuration, driver);
         assert_eq!(exchange(ringway.address(), GET).text(), "served");
-        ringway.finish();
         wait_until("the front has seen the end", || {
             (setup.front.ends() == (1, 0)).then_some(())
         });
+        ringway.finish();
         origin.finish();
     });
 }
