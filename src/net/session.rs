@@ -314,7 +314,7 @@ impl Session {
                 while let Some(Ok(record)) = traffic.next_record() {
                     discard += record.discard;
                     let rest = put(record.payload, into.as_deref_mut());
-                    kept = kept.and(keep(&mut self.pending, rest, &self.records));
+                    kept = kept.and_then(|()| keep(&mut self.pending, rest, &self.records));
                 }
                 kept.map(|()| Step::Again).map_err(|_| TlsFault::Protocol)
             }
@@ -514,7 +514,7 @@ mod tests {
             Ok(())
         }
 
-        fn to_server(&mut self, sealed: &Lease) {
+        fn hand_over(&mut self, sealed: &Lease) {
             let mut rest = sealed.filled();
             while !rest.is_empty() {
                 self.server.read_tls(&mut rest).unwrap();
@@ -528,7 +528,7 @@ mod tests {
             loop {
                 let done = self.client.shake().unwrap();
                 if let Some(control) = self.client.take_control() {
-                    self.to_server(&control);
+                    self.hand_over(&control);
                 }
                 self.deliver(sizes).unwrap();
                 if done {
@@ -564,7 +564,7 @@ mod tests {
                 pair.got.clear();
                 while !rest.is_empty() {
                     let (sealed, taken) = pair.client.seal(rest).unwrap();
-                    pair.to_server(&sealed);
+                    pair.hand_over(&sealed);
                     rest = &rest[taken..];
                 }
                 prop_assert!(pair.got == plain);
@@ -590,7 +590,7 @@ mod tests {
             prop_assert!(pair.client.has_ended() && !pair.client.is_quiet());
             pair.client.end().unwrap();
             let control = pair.client.take_control().unwrap();
-            pair.to_server(&control);
+            pair.hand_over(&control);
             prop_assert!(pair.server.reader().read(&mut [0]).is_ok_and(|count| count == 0));
         }
 
@@ -639,7 +639,7 @@ mod tests {
         let mut sizes = std::iter::repeat(usize::MAX);
         assert!(!right.client.shake().unwrap());
         let hello = right.client.take_control().unwrap();
-        right.to_server(&hello);
+        right.hand_over(&hello);
         assert!(right.deliver(&mut sizes).is_err());
         assert_eq!(right.client.fault(), Some(TlsFault::Certificate));
         let alert = right.client.take_control().unwrap();
