@@ -171,6 +171,8 @@ impl Exchange<'_> {
         } else if self.client.is_broken() {
             self.core.counters.client_aborts.add(1);
             Fault::ClientGone
+        } else if let Some(fault) = self.link.stream.tls_fault() {
+            fault.into()
         } else {
             Fault::Closed
         }

@@ -166,7 +166,7 @@ impl Plan {
     /// Whether it may be sent again after this fault, if nothing has come back.
     pub(super) fn repeats_after(&self, fault: Fault) -> bool {
         match fault {
-            Fault::Unreachable | Fault::ConnectTimeout => self.retries.on_connect,
+            fault if fault.is_of_connecting() => self.retries.on_connect,
             Fault::Closed => self.retries.on_closed && self.idempotent,
             Fault::Timeout => self.retries.on_timeout && self.safe,
             _ => false,
