@@ -234,8 +234,12 @@ impl Plan {
         if answered.reusable && !uploading {
             self.pool.keep(&picked.server, link, now);
         }
-        let open = answered.keeps_client && !uploading;
-        Answer::Done(if open { After::KeepOpen } else { After::Close })
+        Answer::Done(match (answered.keeps_client, self.persistent) {
+            _ if uploading => After::Close,
+            (true, _) => After::KeepOpen,
+            (false, false) => After::End,
+            (false, true) => After::Close,
+        })
     }
 
     /// Whether the client has sent all of the request.
