@@ -8,11 +8,12 @@ mod buffer;
 mod deadline;
 mod driver;
 mod listener;
+mod rest;
 mod stream;
 mod wake;
 
 pub use buffer::{Buffer, BufferPool, Lease, TAIL};
-pub use deadline::{Deadline, Deadlines, TICK};
+pub use deadline::{Deadline, Deadlines, REST_MS, REST_TICKS, TICK};
 pub use driver::{Driver, DriverChoice, Flags, ProbeError, probe, run};
 pub use listener::{Listener, bind};
 pub use stream::{Stream, connect_tcp, connect_unix};

@@ -6,6 +6,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use monoio::buf::IoBufMut;
 use monoio::io::{AsyncReadRent, AsyncWriteRent};
 use monoio::net::{TcpStream, UnixStream};
 use rustix::net::RecvFlags;
@@ -55,11 +56,26 @@ impl Stream {
     /// given up.
     #[inline]
     pub fn receive(&self, buffer: Lease) -> impl Future<Output = (io::Result<usize>, Lease)> {
+        self.receive_into(buffer)
+    }
+
+    #[inline]
+    pub(super) fn receive_into<B: IoBufMut>(
+        &self,
+        buffer: B,
+    ) -> impl Future<Output = (io::Result<usize>, B)> {
         // SAFETY: monoio declares a TcpStream safe to split in a receiving and a sending half
         // (`unsafe impl Split`), each behind its own `&mut`. This is the only place that makes the
         // receiving one; the borrow ends when the call returns, as the operation holds its own
         // reference to the descriptor, and the stream never leaves its thread.
         unsafe { &mut *self.inner.get() }.read(buffer)
+    }
+
+    /// Waits until there is something to receive, be it the end, without a buffer for it. Nothing
+    /// else may be under way on the stream.
+    pub async fn readable(&self) -> io::Result<()> {
+        // Not `relaxed`: on epoll that would return for what was received long ago.
+        self.raw().readable(false).await
     }
 
     /// Sends as much of the filled part of `buffer` as the kernel takes at once, most often all of
@@ -117,8 +133,8 @@ impl Stream {
     }
 
     fn raw(&self) -> &TcpStream {
-        // SAFETY: a shared look that ends before any operation starts; no `&mut` lives across
-        // calls.
+        // SAFETY: a shared look that ends before any operation starts, as nothing else may be under
+        // way where it lasts; no `&mut` lives across calls.
         unsafe { &*self.inner.get() }
     }
 }
