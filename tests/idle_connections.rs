@@ -94,7 +94,10 @@ fn a_request_may_come_in_any_pieces_after_a_rest() {
         }
         rest(&ringway, 1);
         let body = pattern(100_000);
-        let head = format!("POST /case HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
+        let head = format!(
+            "POST /case HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
         client.send(head).send(&body);
         assert_eq!(client.response().body, b"answer");
         client.end();

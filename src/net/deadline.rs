@@ -249,8 +249,7 @@ impl Deadline {
     /// Whether the task has been told to rest, in the wait that it is in.
     #[inline]
     pub fn is_told(&self) -> bool {
-        self.said.get() == Some(Manner::Resting)
-            && self.all.due.borrow()[self.place] == NEVER
+        self.said.get() == Some(Manner::Resting) && self.all.due.borrow()[self.place] == NEVER
     }
 
     /// Takes the deadline away; nothing is received for now. Should the stream break meanwhile,

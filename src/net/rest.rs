@@ -7,10 +7,11 @@
 //! What is dropped must not have received anything. On epoll it has not: the system call is made
 //! where the receive is polled. On io_uring the kernel holds the buffer, and monoio cancels the
 //! operation and frees the buffer when the kernel lets go. On a ring with deferred task work the
-//! cancellation comes first, whatever arrives meanwhile: that is only noted until this thread enters
-//! the kernel, where what is submitted goes before what was noted, and a receive that finds itself
-//! cancelled takes nothing. On other rings nobody is told to rest. Should a receive have taken bytes
-//! in spite of all, its buffer shows it, and the stream is shut rather than read on with a gap.
+//! cancellation comes first, whatever arrives meanwhile: that is only noted until this thread
+//! enters the kernel, where what is submitted goes before what was noted, and a receive that finds
+//! itself cancelled takes nothing. On other rings nobody is told to rest. Should a receive have
+//! taken bytes in spite of all, its buffer shows it, and the stream is shut rather than read on
+//! with a gap.
 
 use std::future::poll_fn;
 use std::io;
@@ -52,8 +53,8 @@ impl Stream {
     }
 }
 
-/// A buffer in a receive that may be dropped. Dropped with the receive, it shuts the stream if bytes
-/// were received into it: nobody has seen them.
+/// A buffer in a receive that may be dropped. Dropped with the receive, it shuts the stream if
+/// bytes were received into it: nobody has seen them.
 struct Marked {
     /// Taken out once.
     lease: ManuallyDrop<Lease>,

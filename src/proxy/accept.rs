@@ -179,8 +179,8 @@ impl Drop for Open {
     }
 }
 
-/// Polls a connection's task and keeps its panic from unwinding through the runtime, which would end
-/// the core.
+/// Polls a connection's task and keeps its panic from unwinding through the runtime, which would
+/// end the core.
 fn contain(poll: impl FnOnce() -> Poll<()>, counters: &Counters) -> Poll<()> {
     catch_unwind(AssertUnwindSafe(poll)).unwrap_or_else(|panic| {
         counters.panics.add(1);

@@ -25,8 +25,8 @@ const TOO_SLOW: Refusal = Refusal {
 /// Waits for the first bytes of the next request, and says whether they came. The first wait of a
 /// connection is as long as a head may take; later ones as long as an idle connection is kept.
 ///
-/// When nothing comes for a while the connection rests: it holds no buffer. `rests` says whether the
-/// last wait was that long; then this one begins without a buffer.
+/// When nothing comes for a while the connection rests: it holds no buffer. `rests` says whether
+/// the last wait was that long; then this one begins without a buffer.
 pub(super) async fn await_request(
     connection: &mut Connection,
     core: &Core,
