@@ -82,7 +82,8 @@ const LOOK_TICKS: u64 = 10;
 #[derive(Debug)]
 pub struct Deadline {
     all: Rc<Deadlines>,
-    place: usize,
+    /// Half a word: each connection has the memory of it.
+    place: u32,
     /// What its place says, if nothing depends on the stream: most waits change only the time.
     said: Cell<Option<Manner>>,
     /// Whether there is a task to be told to rest.
@@ -141,7 +142,8 @@ impl Deadlines {
         };
         Deadline {
             all: self.clone(),
-            place: index,
+            // Fewer than there can be descriptors.
+            place: index as u32,
             said: Cell::new(Some(Manner::Wholly)),
             rests: Cell::new(false),
         }
@@ -241,7 +243,7 @@ impl Deadline {
     /// Names the task that waits on the stream, so that it can be told to rest.
     pub fn tell(&self, task: &Waker) {
         if self.all.rests {
-            self.all.places.borrow_mut()[self.place].waker = Some(task.clone());
+            self.all.places.borrow_mut()[self.index()].waker = Some(task.clone());
             self.rests.set(true);
         }
     }
@@ -249,7 +251,7 @@ impl Deadline {
     /// Whether the task has been told to rest, in the wait that it is in.
     #[inline]
     pub fn is_told(&self) -> bool {
-        self.said.get() == Some(Manner::Resting) && self.all.due.borrow()[self.place] == NEVER
+        self.said.get() == Some(Manner::Resting) && self.all.due.borrow()[self.index()] == NEVER
     }
 
     /// Takes the deadline away; nothing is received for now. Should the stream break meanwhile,
@@ -257,7 +259,7 @@ impl Deadline {
     #[inline]
     pub fn suspend(&self, dependent: &Rc<Stream>) {
         self.clear();
-        self.all.places.borrow_mut()[self.place].dependent = Some(dependent.clone());
+        self.all.places.borrow_mut()[self.index()].dependent = Some(dependent.clone());
         self.said.set(None);
     }
 
@@ -270,19 +272,24 @@ impl Deadline {
     /// Whether the stream was ended by the clock.
     #[inline]
     pub fn has_passed(&self) -> bool {
-        self.all.places.borrow()[self.place].passed
+        self.all.places.borrow()[self.index()].passed
     }
 
     #[inline]
     fn put(&self, tick: u64, manner: Manner) {
-        self.all.due.borrow_mut()[self.place] = tick;
+        self.all.due.borrow_mut()[self.index()] = tick;
         if self.said.get() != Some(manner) {
             self.say(manner);
         }
     }
 
+    #[inline]
+    fn index(&self) -> usize {
+        self.place as usize
+    }
+
     fn say(&self, manner: Manner) {
-        let place = &mut self.all.places.borrow_mut()[self.place];
+        let place = &mut self.all.places.borrow_mut()[self.index()];
         place.manner = manner;
         place.dependent = None;
         self.said.set(Some(manner));
@@ -291,9 +298,9 @@ impl Deadline {
 
 impl Drop for Deadline {
     fn drop(&mut self) {
-        self.all.due.borrow_mut()[self.place] = NEVER;
-        let place = &mut self.all.places.borrow_mut()[self.place];
+        self.all.due.borrow_mut()[self.index()] = NEVER;
+        let place = &mut self.all.places.borrow_mut()[self.index()];
         (place.stream, place.dependent, place.waker) = (None, None, None);
-        self.all.free.borrow_mut().push(self.place);
+        self.all.free.borrow_mut().push(self.index());
     }
 }

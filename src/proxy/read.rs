@@ -26,7 +26,8 @@ const TOO_SLOW: Refusal = Refusal {
 /// connection is as long as a head may take; later ones as long as an idle connection is kept.
 ///
 /// When nothing comes for a while the connection rests: it holds no buffer. `rests` says whether
-/// the last wait was that long; then this one begins without a buffer.
+/// the last wait was that long; then this one begins without a buffer. So does the second wait of a
+/// connection: many make one request and no other.
 pub(super) async fn await_request(
     connection: &mut Connection,
     core: &Core,
@@ -51,6 +52,7 @@ pub(super) async fn await_request(
         let deadline = &connection.deadline;
         if let Some((received, input)) = connection.stream.receive_or_rest(input, deadline).await {
             connection.input = Some(input);
+            *rests = first;
             return matches!(received, Ok(1..));
         }
         wait_ms = wait_ms.saturating_sub(REST_MS);
