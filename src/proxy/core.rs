@@ -12,6 +12,7 @@ use std::time::Instant;
 use super::accept::{self, Door};
 use super::balance::Chance;
 use super::cache::Waiting;
+use super::coder::Coders;
 use super::policy::Shapes;
 use super::pool::Pools;
 use super::record::Dates;
@@ -24,9 +25,7 @@ use crate::epoch::lines::Lines;
 use crate::epoch::{Inbox, Mailbox, Order, Snapshot, Taken};
 use crate::model::config::LogFormat;
 use crate::model::listener::Spread;
-use crate::net::{
-    BufferPool, Deadlines, Driver, Listener, TAIL, TICK, Waking, sleep, spawn,
-};
+use crate::net::{BufferPool, Deadlines, Driver, Listener, TAIL, TICK, Waking, sleep, spawn};
 
 /// Bytes of the buffer that a client's heads are read into; with its tail it fills 2 KiB.
 pub(super) const HEAD_BUFFER: usize = 2 * 1024 - TAIL;
@@ -87,8 +86,8 @@ pub(super) struct Core {
     pub(super) waiting: Waiting,
     /// Its number among the workers.
     pub(super) worker: usize,
-    /// Bodies that are being compressed.
-    pub(super) recoded: Rc<Cell<u32>>,
+    /// What compresses bodies.
+    pub(super) coders: Rc<Coders>,
     /// Aggregates that are under way.
     pub(super) aggregates: Rc<Cell<u32>>,
     /// Copies of requests that are under way.
@@ -115,7 +114,7 @@ pub async fn run(parts: CoreParts) -> std::io::Result<()> {
         itself: itself.clone(),
         aggregates: Rc::default(),
         mirrors: Cell::default(),
-        recoded: Rc::default(),
+        coders: Rc::default(),
         deadlines: Rc::new(Deadlines::new(parts.driver.can_rest())),
         pools: Pools::new(parts.counters.clone()),
         shapes: Rc::default(),
