@@ -6,9 +6,10 @@
 //! request is first told to rest, that is, to wait on without a buffer (see `rest`).
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::net::Shutdown;
 use std::rc::Rc;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use super::stream::Stream;
@@ -240,10 +241,11 @@ impl Deadline {
         }
     }
 
-    /// Names the task that waits on the stream, so that it can be told to rest.
-    pub fn tell(&self, task: &Waker) {
+    /// Makes the present task the one that is told to rest.
+    pub async fn tell_this_task(&self) {
         if self.all.rests {
-            self.all.places.borrow_mut()[self.index()].waker = Some(task.clone());
+            let task = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
+            self.all.places.borrow_mut()[self.index()].waker = Some(task);
             self.rests.set(true);
         }
     }

@@ -164,7 +164,7 @@ mod tests {
         let pool = BufferPool::new(64, 1, 1);
         let deadlines = Rc::new(Deadlines::new(true));
         let deadline = deadlines.watch(stream.clone());
-        poll_fn(|context| Poll::Ready(deadline.tell(context.waker()))).await;
+        deadline.tell_this_task().await;
         deadline.set_resting(0);
         {
             let mut wait = pin!(stream.receive_or_rest(pool.lend().unwrap(), &deadline));

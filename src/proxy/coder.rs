@@ -362,7 +362,7 @@ mod tests {
             let coders = Rc::new(Coders::default());
             for _ in 0..3 {
                 let mut coder = coders.lend(coding, None).unwrap();
-                let first = compressed(&mut coder, &[text.clone()], false);
+                let first = compressed(&mut coder, std::slice::from_ref(&text), false);
                 let mut seen = vec![0; text.len()];
                 match coding {
                     Coding::Gzip => flate2::read::GzDecoder::new(&first[..]).read_exact(&mut seen),

@@ -2,9 +2,7 @@
 //!
 //! read → understand → route → admit → pick → connect → forward → answer → record
 
-use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
 
 use super::accept::Connection;
 use super::admit::admit;
@@ -50,7 +48,7 @@ pub(super) struct Scratch {
 /// Serves a connection until it ends. Between two requests it holds no more than this small future
 /// and, for a while, a buffer; the turn that a request needs is lent to it while there is one.
 pub(super) async fn serve(mut connection: Box<Connection>, core: &Rc<Core>) {
-    poll_fn(|context| Poll::Ready(connection.deadline.tell(context.waker()))).await;
+    connection.deadline.tell_this_task().await;
     let mut first = true;
     let mut rests = false;
     while await_request(&mut connection, core, first, &mut rests).await {
