@@ -224,12 +224,17 @@ impl Stream {
             }
         }
         let mut text = Vec::with_capacity(results.len() * 96);
+        let (before, after) = self.asked.frame();
         for (line, result) in &results {
             match result {
-                Ok(outcome) => self.asked.show(&outcome.id, &mut text),
+                Ok(id) => {
+                    text.extend_from_slice(before.as_bytes());
+                    // Writing to memory never fails.
+                    let _ = serde_json::to_writer(&mut text, &**id);
+                    text.extend_from_slice(after.as_bytes());
+                }
                 Err(fault) => fault.show(*line, &mut text),
             }
-            text.push(b'\n');
         }
         text.into()
     }
