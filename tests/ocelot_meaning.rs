@@ -4,7 +4,9 @@
 mod common;
 
 use common::ocelot::{OcelotClient, route, settings, start};
+use common::secure::{Authority, TlsFront};
 use common::{Connection, Message, RawClient, Ringway, ScriptedOrigin, exchange, ok};
+use rustls::version::{TLS12, TLS13};
 use serde_json::{Value, json};
 
 fn ask(ringway: &Ringway, path: &str, fields: &str) -> Message {
@@ -252,15 +254,80 @@ fn what_cannot_be_served_as_it_is_said_is_not_served() {
     let server = origin.address();
     let ringway = start(&json!({
         "Routes": [
-            with(route("/tls", "/", server), json!({"DownstreamScheme": "https"})),
+            with(route("/other", "/", server), json!({"DownstreamScheme": "gopher"})),
             with(route("/claims", "/", server), json!({"RouteClaimsRequirement": {"Role": "A"}})),
             with(route("/found", "/", server), json!({"ServiceName": "orders"})),
         ],
         "GlobalConfiguration": {"ServiceDiscoveryProvider": {"Host": "localhost", "Port": 8500}},
     }));
-    for (path, status) in [("/tls", 502), ("/claims", 403), ("/found", 503)] {
+    for (path, status) in [("/other", 502), ("/claims", 403), ("/found", 503)] {
         assert_eq!(ask(&ringway, path, "").status(), status, "{path}");
     }
     assert!(origin.requests().is_empty());
+    ringway.finish();
+}
+
+#[test]
+fn servers_are_spoken_to_over_tls_where_the_scheme_says_so() {
+    let origin = ScriptedOrigin::start(|connection, _| {
+        while let Some(request) = connection.request() {
+            if request.connection_has("upgrade") {
+                connection.write(
+                    "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n\
+                     Upgrade: websocket\r\n\r\n",
+                );
+                let some = connection.reader.exactly(5);
+                connection.write(some);
+                return;
+            }
+            connection.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nLocation: ");
+            connection.write(request.field("x-base").unwrap_or("/"));
+            connection.write("\r\n\r\nok");
+        }
+    });
+    let identity = Authority::new().vouch(&["127.0.0.1"]);
+    let front = TlsFront::start(identity.server(&[&TLS13, &TLS12], None), origin.address());
+    let server = front.address();
+    let any = "DangerousAcceptAnyServerCertificateValidator";
+    let ringway = start(&json!({
+        "Routes": [
+            with(route("/any", "/any", server), json!({"DownstreamScheme": "https", any: true})),
+            with(route("/ws", "/ws", server), json!({"DownstreamScheme": "wss", any: true})),
+            with(route("/strict", "/", server), json!({"DownstreamScheme": "https"})),
+            with(route("/clear", "/", origin.address()), json!({"DownstreamScheme": "http"})),
+            with(route("/back", "/", server), json!({"DownstreamScheme": "https", any: true,
+                "UpstreamHeaderTransform": {"X-Base": format!("https://{server}/")},
+                "DownstreamHeaderTransform": {"Location": "{DownstreamBaseUrl}, {BaseUrl}"}})),
+        ],
+        "GlobalConfiguration": {"BaseUrl": "http://api.test"},
+    }));
+    assert_eq!(ask(&ringway, "/any", "").text(), "ok");
+    assert_eq!(
+        origin.requests()[0].field("host").unwrap(),
+        server.to_string()
+    );
+    assert_eq!(front.handshakes(), 1);
+    // Nobody vouches for it.
+    let answer = ask(&ringway, "/strict", "");
+    assert_eq!(answer.status(), 502);
+    assert!(
+        answer
+            .field("proxy-status")
+            .unwrap()
+            .ends_with("tls_certificate_error")
+    );
+    assert_eq!(ask(&ringway, "/clear", "").text(), "ok");
+    assert_eq!(front.handshakes(), 1);
+    assert_eq!(
+        ask(&ringway, "/back", "").field("location"),
+        Some("http://api.test/")
+    );
+    let mut client = RawClient::connect(ringway.address());
+    let upgrade =
+        "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    assert_eq!(client.exchange(upgrade).status(), 101);
+    client.send("hello");
+    assert_eq!(client.reader.exactly(5), b"hello");
+    drop(client);
     ringway.finish();
 }

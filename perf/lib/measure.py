@@ -1,4 +1,4 @@
-"""One run of one workload through one proxy: load it, read its CPU time, judge the run."""
+"""Turns of one workload through each proxy: load it, read its CPU time, judge the round."""
 
 import contextlib
 import json
@@ -9,10 +9,9 @@ import time
 
 from . import machine, peers
 
-# A run is thrown out if cpu 0 did this much besides the proxy, if the load did not get this much
-# of cpu 1, or if a probe of the CPU's speed was this much slower than the best of the session.
-OTHER_WORK, LOAD_SHARE, SLOWER = 0.04, 0.95, 1.35
-TRIES = 3
+# A round is thrown out if cpu 0 did this much besides the proxies, if the load did not get this
+# much of cpu 1 in a turn, or if probes of the CPU's speed before and after it differ by this factor.
+OTHER_WORK, LOAD_SHARE, CHANGED = 0.04, 0.9, 1.3
 
 # The name of each workload, what it is, and how the load generator is told.
 WORKLOADS = {
@@ -36,54 +35,93 @@ NOT_FOR_FLOOR = {"idle10k"}
 
 
 class Session:
-    """What holds for all runs of one call of perf/run."""
+    """One workload through all of its proxies, which run side by side and are loaded in turns."""
 
-    def __init__(self, directory, seconds, warm_up):
-        self.directory = directory
+    def __init__(self, names, workload, directory, seconds):
+        self.names, self.workload, self.directory = names, workload, directory
         self.seconds = seconds
-        self.warm_up = warm_up
-        self.best = {}
+        self.pids = {}
+        self.stack = contextlib.ExitStack()
 
-    def clean_run(self, peer, workload, may_retry):
-        """A run and, while it is not clean and there is time, up to two more. All of them."""
-        runs = [self.run(peer, workload)]
-        while runs[-1]["unclean"] and len(runs) < TRIES and may_retry():
-            runs.append(self.run(peer, workload))
-        return runs
+    def __enter__(self):
+        """Starts them, and a load with connections to each. The first round is to warm them up.
 
-    def run(self, peer, workload):
-        """One run; its record."""
-        with peers.running(peer, self.directory) as (process, port):
-            before = self.probe()
-            options = WORKLOADS[workload][1].split()
-            options += ["--target", f"127.0.0.1:{port}"]
-            options += ["--seconds", str(self.seconds), "--warm-up", str(self.warm_up)]
-            record = load(process.pid, options)
-            after = self.probe()
-        record |= {"peer": peer, "workload": workload, "probes": [before, after]}
-        record["unclean"] = self.faults_of(record)
-        return record
+        Raises Broken if one does not serve."""
+        with contextlib.ExitStack() as stack:
+            targets = []
+            for name in self.names:
+                try:
+                    process, port = stack.enter_context(peers.running(name, self.directory))
+                except RuntimeError as error:
+                    raise Broken(name, str(error)) from error
+                self.pids[name] = process.pid
+                targets.append(f"127.0.0.1:{port}")
+            command = [str(peers.LOAD), "both", "--turns", "--target", ",".join(targets)]
+            command += ["--origin", f"127.0.0.1:{peers.ORIGIN_PORT}"]
+            command += ["--seconds", str(self.seconds), *WORKLOADS[self.workload][1].split()]
+            self.process = machine.start(command, cpu=machine.LOAD_CPU, text=True,
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            stack.callback(machine.stop, self.process)
+            wait_for(self.process, "ready")
+            self.round(0, self.names)
+            self.stack = stack.pop_all()
+        return self
 
-    def probe(self):
-        """How fast cpu 0 is now; remembers the best."""
-        command = [str(peers.LOAD), "calibrate"]
-        process = machine.start(command, cpu=machine.PROXY_CPU, stdout=subprocess.PIPE)
-        speeds = json.loads(process.communicate()[0])
-        for name, value in speeds.items():
-            self.best[name] = min(value, self.best.get(name, value))
-        return speeds
+    def __exit__(self, *_):
+        self.stack.close()
 
-    def faults_of(self, record):
-        """Why this run does not count; empty if it does."""
-        why = []
-        if record["other_work"] > OTHER_WORK:
-            why.append(f"other work on cpu 0: {record['other_work']:.0%}")
-        if record["load_cpu"] < LOAD_SHARE:
-            why.append(f"the load had {record['load_cpu']:.0%} of cpu 1")
-        for name, best in self.best.items():
-            if max(probe[name] for probe in record["probes"]) > SLOWER * best:
-                why.append(f"the CPU was slow ({name})")
-        return why
+    def round(self, number, order):
+        """A turn of each proxy. Their records."""
+        probe, began = probe_cpu(), time.monotonic()
+        busy = machine.busy_seconds(machine.PROXY_CPU)
+        records = [self.turn(name) | {"round": number} for name in order]
+        wall = time.monotonic() - began
+        busy = machine.busy_seconds(machine.PROXY_CPU) - busy
+        other = busy - sum(record["cpu_seconds"] for record in records)
+        why = faults_of(records, other / wall, [probe, probe_cpu()])
+        return [record | {"unclean": why} for record in records]
+
+    def turn(self, name):
+        """A turn of one proxy, from rest to rest; its record."""
+        begin = snapshot(self.pids[name])
+        print(self.names.index(name), file=self.process.stdin, flush=True)
+        line = self.process.stdout.readline()
+        end = snapshot(self.pids[name])
+        if not line:
+            raise Broken(name, "the load ended before its turn did")
+        record = json.loads(line)
+        about = {"peer": name, "workload": self.workload, "cpu_seconds": end[1][0] - begin[1][0]}
+        return record | costs(begin, end, record["ok"]) | about
+
+
+class Broken(RuntimeError):
+    """A proxy that does not serve a workload."""
+
+    def __init__(self, name, why):
+        super().__init__(why)
+        self.name = name
+
+
+def probe_cpu():
+    """How fast cpu 0 is now."""
+    command = [str(peers.LOAD), "calibrate"]
+    process = machine.start(command, cpu=machine.PROXY_CPU, stdout=subprocess.PIPE)
+    return json.loads(process.communicate()[0])
+
+
+def faults_of(records, other_work, probes):
+    """Why a round does not count; empty if it does."""
+    why = []
+    if other_work > OTHER_WORK:
+        why.append(f"other work on cpu 0: {other_work:.0%}")
+    share = min(record["load_cpu"] for record in records)
+    if share < LOAD_SHARE:
+        why.append(f"the load had {share:.0%} of cpu 1")
+    before, after = probes
+    for name in before:
+        if max(before[name], after[name]) > CHANGED * min(before[name], after[name]):
+            why.append(f"the CPU changed its speed ({name})")
+    return why
 
 
 def load(pid, options):
@@ -107,9 +145,8 @@ def wait_for(process, word):
 
 
 def snapshot(pid):
-    """Time, CPU time of the proxy's processes, and what cpu 0 did in all."""
-    pids = machine.tree(pid)
-    return time.monotonic(), machine.cpu_of(pids), machine.busy_seconds(machine.PROXY_CPU)
+    """Time, and CPU time of the proxy's processes."""
+    return time.monotonic(), machine.cpu_of(machine.tree(pid))
 
 
 def costs(begin, end, requests):
@@ -123,7 +160,6 @@ def costs(begin, end, requests):
         "user_us": each * share,
         "system_us": each * (1 - share),
         "proxy_busy": cpu / wall,
-        "other_work": max(0.0, (end[2] - begin[2] - cpu) / wall),
     }
 
 

@@ -26,9 +26,12 @@ HAD = ROOT / "target" / "perf-peers"
 ENVOY_RELEASE = "1.39.3"
 ORIGIN_PORT = 9000
 ROUTES = 1000
+# With a large table and a limit on the route that the load takes.
+FULL_ROUTES = 100_000
+LIMIT = ", rate_limit: {requests_per_second: 1000000, burst_size: 1000000}"
 READY_SECONDS = 20
-PORTS = {"ringway": 8004, "ringway-epoll": 8004, "nginx": 8001, "haproxy": 8002, "envoy": 8005,
-         "caddy": 8006, "pingora": 8007, "floor": 8003}
+PORTS = {"ringway": 8004, "ringway-epoll": 8009, "ringway-full": 8010, "nginx": 8001,
+         "haproxy": 8002, "envoy": 8005, "caddy": 8006, "pingora": 8007, "floor": 8003}
 NAMES = list(PORTS)
 # Those that a package of Debian has, under the name of their command.
 PACKAGED = ["nginx", "haproxy", "caddy"]
@@ -98,8 +101,10 @@ def command_of(name, directory):
     if name in others:
         return others[name], machine.PROXY_CPU
     driver = "epoll" if name == "ringway-epoll" else "io_uring"
-    config = directory / "ringway.yaml"
-    config.write_text(ringway_config(PORTS[name]), encoding="utf-8")
+    config = directory / f"{name}.yaml"
+    full = name == "ringway-full"
+    text = ringway_config(PORTS[name], FULL_ROUTES if full else ROUTES, LIMIT if full else "")
+    config.write_text(text, encoding="utf-8")
     binary = str(RELEASE / "ringway")
     return [binary, "run", "--config", str(config), "--driver", driver], None
 
@@ -112,8 +117,8 @@ def variables_of(name, directory):
             "XDG_DATA_HOME": str(directory)}
 
 
-def ringway_config(port):
-    """A table of 1,000 routes beside the one that the load takes; one worker; no access log."""
+def ringway_config(port, routes=ROUTES, policies=""):
+    """A table of so many routes beside the one that the load takes; one worker; no access log."""
     lines = [
         "# Written by perf/run.",
         f"workers: [{machine.PROXY_CPU}]",
@@ -125,11 +130,11 @@ def ringway_config(port):
         f"    servers: [{{address: 127.0.0.1, port: {ORIGIN_PORT}}}]",
         "    connection_pool: {max_connections: 4096, max_idle: 4096}",
         "routes:",
-        "  - {id: all, path_prefix: /, upstream: origin}",
+        f"  - {{id: all, path_prefix: /, upstream: origin{policies}}}",
     ]
-    for number in range(1, ROUTES + 1):
-        path = f"/r/{number:04}/"
-        lines.append(f"  - {{id: r{number:04}, path_prefix: {path}, upstream: origin}}")
+    for number in range(1, routes + 1):
+        path = f"/r/{number:06}/"
+        lines.append(f"  - {{id: r{number:06}, path_prefix: {path}, upstream: origin}}")
     return "\n".join(lines) + "\n"
 
 

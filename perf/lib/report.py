@@ -1,37 +1,40 @@
 """The tables: Markdown, one per workload, from the records of the runs."""
 
+import statistics
+
 from . import measure, peers
 
 HEAD = [
-    "proxy", "clean / runs", "CPU µs/request", "user / system", "÷ floor", "ringway ÷ this",
+    "proxy", "clean / turns", "CPU µs/request", "user / system", "÷ floor", "{} ÷ this",
     "requests/s", "proxy busy", "load idle", "p50 µs", "p99 µs", "p99.9 µs", "errors",
 ]
 
 
 def markdown(records, wrk_records, names, about):
-    """The whole report."""
+    """The whole report; what the others are compared with is the first of `names`."""
     lines = ["# Side by side", "", *[f"- {line}" for line in about], ""]
     for workload in dict.fromkeys(record["workload"] for record in records):
         title = measure.WORKLOADS[workload][0]
         lines += [f"## {workload}: {title}", ""]
         with_wrk = workload == "k1_64" and bool(wrk_records)
-        head = HEAD + (["wrk requests/s", "wrk p50 µs", "wrk p99 µs"] if with_wrk else [])
+        head = [title.format(names[0]) for title in HEAD]
+        head += (["wrk requests/s", "wrk p50 µs", "wrk p99 µs"] if with_wrk else [])
         lines += [row(head), row(["---"] + ["---:"] * (len(head) - 1))]
         for name in names:
             mine = [r for r in records if r["workload"] == workload and r["peer"] == name]
             if mine:
                 extra = wrk_cells(wrk_records, name) if with_wrk else []
-                lines.append(row(cells(records, mine, workload, name) + extra))
+                lines.append(row(cells(records, mine, workload, name, names[0]) + extra))
         lines.append("")
     lines += [
-        "Figures are median [least–most] of the clean runs; the two ratios are of the CPU per",
-        "request of the same round (n pairs). Latencies are medians of the runs' own.",
+        "Figures are median [least–most] of the clean rounds; the two ratios are of the CPU per",
+        "request of the same round (n pairs). Latencies are medians of the turns' own.",
         "",
     ]
     return "\n".join(lines)
 
 
-def cells(records, mine, workload, name):
+def cells(records, mine, workload, name, base):
     clean = [record for record in mine if not record["unclean"]]
     errors = sum(sum(r["errors"].values()) + r["warm_up_errors"] for r in mine)
     counts = f"{len(clean)} / {len(mine)}"
@@ -47,12 +50,18 @@ def cells(records, mine, workload, name):
 
     return [
         name, counts, span([r["cpu_us"] for r in clean], 2),
-        f"{middle('user_us'):.1f} / {middle('system_us'):.1f}", ratio(name, "floor"),
-        ratio("ringway", name),
+        " / ".join(f"{mean(clean, key):.1f}" for key in ("user_us", "system_us")),
+        ratio(name, "floor"),
+        ratio(base, name),
         span([r["rps"] for r in clean], 0), f"{middle('proxy_busy'):.0%}",
         f"{middle('load_idle'):.0%}", *[f"{middle(key):,.0f}" for key in ("p50", "p99", "p999")],
         str(errors),
     ]
+
+
+def mean(records, key):
+    """For what the kernel counts in ticks, too coarse for one turn."""
+    return statistics.fmean(record[key] for record in records)
 
 
 def wrk_cells(wrk_records, name):

@@ -34,10 +34,13 @@ pub(crate) enum Phase {
     Filling,
     WarmUp,
     Measuring,
+    /// No request is begun: another target has its turn.
+    Resting,
 }
 
-/// The client side of a run.
+/// The client side of a run, of one target.
 pub(crate) struct Client {
+    number: u8,
     plan: Plan,
     connections: Slots<Connection>,
     pub(crate) tally: Tally,
@@ -45,7 +48,13 @@ pub(crate) struct Client {
     schedule: Option<Schedule>,
     idle_to_open: usize,
     idle_opening: usize,
+    /// Connections that are not open yet.
+    opening: usize,
     sequence: u64,
+    /// Requests without their response.
+    in_flight: usize,
+    /// Connections that wait for the next turn (closed loop).
+    rested: Vec<usize>,
     buffer: Vec<u8>,
 }
 
@@ -114,7 +123,8 @@ struct Response {
 }
 
 impl Client {
-    pub(crate) fn new(options: &Options) -> Self {
+    /// A client of the target with this number.
+    pub(crate) fn new(options: &Options, number: u8, target: SocketAddr) -> Self {
         let schedule = options.rate.map(|rate| Schedule {
             interval: 1e9 / rate,
             arrivals: 0,
@@ -123,14 +133,18 @@ impl Client {
             free: Vec::new(),
         });
         Self {
-            plan: Plan::new(options),
+            number,
+            plan: Plan::new(options, target),
             connections: Slots::new(),
             tally: Tally::new(),
             phase: Phase::Filling,
             schedule,
             idle_to_open: options.idle,
             idle_opening: 0,
+            opening: 0,
             sequence: 0,
+            in_flight: 0,
+            rested: Vec::new(),
             buffer: vec![0; READ_BYTES],
         }
     }
@@ -145,10 +159,44 @@ impl Client {
         Ok(self.idle_opening == 0)
     }
 
-    /// Starts the load.
-    pub(crate) fn begin(&mut self, poller: &Poller, connections: usize) -> io::Result<()> {
-        self.phase = Phase::WarmUp;
+    /// Opens the busy connections; they begin at once, or rest until `resume`.
+    pub(crate) fn begin(
+        &mut self,
+        poller: &Poller,
+        connections: usize,
+        phase: Phase,
+    ) -> io::Result<()> {
+        self.phase = phase;
         (0..connections).try_for_each(|_| self.open(poller, false))
+    }
+
+    /// Begins a turn: what rested is busy again, and counted anew.
+    pub(crate) fn resume(&mut self, poller: &Poller, now: u64) {
+        self.phase = Phase::Measuring;
+        self.tally = Tally::new();
+        if let Some(schedule) = &mut self.schedule {
+            schedule.arrivals = 0;
+            schedule.start = None;
+        }
+        for slot in std::mem::take(&mut self.rested) {
+            let rests = |it: &mut Connection| it.state == State::Free;
+            if self.connections.get(slot).is_some_and(rests) {
+                self.start(poller, slot, now);
+            }
+        }
+    }
+
+    /// Ends a turn: responses that are due are still counted, no request is begun.
+    pub(crate) fn rest(&mut self) {
+        self.phase = Phase::Resting;
+        if let Some(schedule) = &mut self.schedule {
+            schedule.waiting.clear();
+        }
+    }
+
+    /// Whether each request has its response, and each connection is open.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.in_flight == 0 && self.opening == 0
     }
 
     /// Starts the requests that are due by `now` (open loop).
@@ -194,6 +242,7 @@ impl Client {
             return;
         };
         if connection.state == State::Connecting {
+            self.opening -= 1;
             match connection.socket.connected(poller) {
                 Ok(()) => self.next(poller, ready.slot, now()),
                 Err(_) => self.fail(poller, ready.slot, Fault::Connect),
@@ -223,9 +272,10 @@ impl Client {
             Ok(()) | Err(Errno::INPROGRESS) => {}
             Err(error) => return Err(error.into()),
         }
+        let side = Side::Client(self.number);
         self.connections.insert(|slot| {
             Ok(Connection {
-                socket: Socket::watch(poller, fd, Side::Client, slot, true)?,
+                socket: Socket::watch(poller, fd, side, slot, true)?,
                 state: State::Connecting,
                 idle,
                 scheduled: 0,
@@ -236,6 +286,7 @@ impl Client {
                 upgraded: false,
             })
         })?;
+        self.opening += 1;
         Ok(())
     }
 
@@ -245,7 +296,9 @@ impl Client {
             return;
         };
         connection.state = State::Free;
+        let rests = self.phase == Phase::Resting && !connection.idle;
         match &mut self.schedule {
+            None if rests => self.rested.push(slot),
             Some(schedule) if !connection.idle => match schedule.waiting.pop_front() {
                 Some(due) => self.start(poller, slot, due),
                 None => schedule.free.push(slot),
@@ -267,6 +320,7 @@ impl Client {
         connection.scheduled = scheduled;
         connection.state = State::Waiting;
         connection.sent = 0;
+        self.in_flight += 1;
         self.send(poller, slot);
     }
 
@@ -291,7 +345,10 @@ impl Client {
             Ok(Some(0)) => self.ended(poller, slot),
             Ok(Some(received)) => match connection.read(&self.plan, &self.buffer[..received]) {
                 Ok(Progress::Part) => {}
-                Ok(Progress::Upgraded) => self.next(poller, slot, now()),
+                Ok(Progress::Upgraded) => {
+                    self.in_flight -= 1;
+                    self.next(poller, slot, now());
+                }
                 Ok(Progress::Whole) => self.complete(poller, slot, now()),
                 Err(fault) => self.fail(poller, slot, fault),
             },
@@ -304,7 +361,8 @@ impl Client {
             return;
         };
         let response = connection.response.take();
-        if self.phase == Phase::Measuring {
+        self.in_flight -= 1;
+        if matches!(self.phase, Phase::Measuring | Phase::Resting) {
             self.tally.ok += 1;
             self.tally.body_bytes += response.as_ref().map_or(0, |response| response.received);
             self.tally
@@ -338,11 +396,14 @@ impl Client {
 
     fn fail(&mut self, poller: &Poller, slot: usize, fault: Fault) {
         self.tally.fault(fault, self.phase == Phase::Measuring);
-        if self
-            .connections
-            .get(slot)
-            .is_some_and(|connection| connection.idle)
+        let connection = self.connections.get(slot);
+        if connection
+            .as_ref()
+            .is_some_and(|it| it.state == State::Waiting)
         {
+            self.in_flight -= 1;
+        }
+        if connection.is_some_and(|connection| connection.idle) {
             self.idle_opening = self.idle_opening.saturating_sub(1);
             self.connections.remove(slot);
         } else {
@@ -478,15 +539,12 @@ impl Connection {
 }
 
 impl Plan {
-    fn new(options: &Options) -> Self {
+    fn new(options: &Options, target: SocketAddr) -> Self {
         let (method, body) = match options.post {
             Some(length) => ("POST", Pattern::body(length)),
             None => ("GET", Vec::new()),
         };
-        let mut request = format!(
-            "{method} {} HTTP/1.1\r\nHost: {}\r\n",
-            options.path, options.target
-        );
+        let mut request = format!("{method} {} HTTP/1.1\r\nHost: {}\r\n", options.path, target);
         if options.post.is_some() {
             request.push_str(&format!("Content-Length: {}\r\n", body.len()));
         }
@@ -506,7 +564,7 @@ impl Plan {
         let known = SIZES.iter().find(|(path, _)| *path == options.path);
         let answer = count.as_ref().map(|digits| digits.len() as u64);
         Self {
-            target: options.target,
+            target,
             request: [request.as_bytes(), &body].concat(),
             expected: answer
                 .or(options.expect)

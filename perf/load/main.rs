@@ -5,7 +5,10 @@
 //! by hand: `load both --origin 127.0.0.1:9000 --target 127.0.0.1:8080`.
 //!
 //! It writes `begin` and `end` on lines of their own when the measured window starts and ends,
-//! then one line of JSON with times in microseconds.
+//! then one line of JSON with times in microseconds. With `--turns` it keeps connections to several
+//! targets open and loads one at a time: it writes `ready`, then reads the number of a target from
+//! a line of its input, loads that one for a window, waits for its last response, and writes a line
+//! of JSON. Between turns it sleeps, and nothing is under way.
 
 mod body;
 mod calibrate;
@@ -46,9 +49,12 @@ pub(crate) struct Options {
     /// Where the origin listens.
     #[arg(long, default_value = "127.0.0.1:9000")]
     origin: SocketAddr,
-    /// The proxy under test.
-    #[arg(long, default_value = "127.0.0.1:8080")]
-    pub(crate) target: SocketAddr,
+    /// The proxies under test; more than one only with `--turns`.
+    #[arg(long, default_value = "127.0.0.1:8080", value_delimiter = ',')]
+    target: Vec<SocketAddr>,
+    /// Load the targets in turns, as the input says.
+    #[arg(long)]
+    turns: bool,
     /// Busy connections.
     #[arg(long, default_value_t = 64)]
     connections: usize,
@@ -86,8 +92,10 @@ pub(crate) struct Options {
     sleep: bool,
 }
 
-/// Idle connections that take longer than this to open are a failure of the proxy.
+/// Connections that take longer than this to open are a failure of the proxy.
 const FILL_SECONDS: f64 = 60.0;
+/// As are responses that come later than this after the end of a turn.
+const DRAIN_SECONDS: f64 = 5.0;
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -97,6 +105,7 @@ fn main() -> ExitCode {
             println!("{probe}");
             true
         }),
+        Mode::Load | Mode::Both if options.turns => turns(&options),
         Mode::Load | Mode::Both => measure(&options),
     };
     match outcome {
@@ -126,60 +135,178 @@ fn serve(address: SocketAddr) -> io::Result<bool> {
 
 /// One run; `true` if no response was wrong.
 fn measure(options: &Options) -> io::Result<bool> {
-    let mut poller = Poller::new()?;
-    let mut origin = match options.mode {
-        Mode::Both => Some(Origin::listen(&poller, options.origin)?),
-        _ => None,
-    };
-    let mut client = Client::new(options);
-    let clock = Instant::now();
-    let now = || u64::try_from(clock.elapsed().as_nanos()).unwrap_or(u64::MAX);
-    let mut meter = Meter::default();
-    let mut ready = Vec::new();
-    let mut next_phase = now() + nanos(FILL_SECONDS);
+    let mut rig = Rig::new(options)?;
+    let mut next_phase = rig.now() + nanos(FILL_SECONDS);
     loop {
-        let turn = now();
+        let turn = rig.now();
+        let Rig {
+            poller, clients, ..
+        } = &mut rig;
+        let client = &mut clients[0];
         match client.phase {
             Phase::Filling => {
-                if client.fill(&poller)? {
-                    client.begin(&poller, options.connections)?;
+                if client.fill(poller)? {
+                    client.begin(poller, options.connections, Phase::WarmUp)?;
                     next_phase = turn + nanos(options.warm_up);
                 } else if turn >= next_phase {
-                    return Err(io::Error::other(
-                        "the idle connections did not open in 60 s",
-                    ));
+                    return Err(too_slow());
                 }
             }
             Phase::WarmUp if turn >= next_phase => {
                 client.phase = Phase::Measuring;
                 next_phase = turn + nanos(options.seconds);
-                meter = Meter::begin(turn);
+                rig.meter = Meter::begin(turn);
                 say("begin")?;
             }
             Phase::Measuring if turn >= next_phase => break,
-            Phase::WarmUp | Phase::Measuring => client.arrive(&poller, turn),
+            Phase::WarmUp | Phase::Measuring => client.arrive(poller, turn),
+            Phase::Resting => {}
         }
         let wait = match options.sleep {
-            true => client.until_arrival(now()),
+            true => rig.clients[0].until_arrival(rig.now()),
             false => Duration::ZERO,
         };
-        poller.poll(&mut ready, Some(wait))?;
+        rig.step(turn, wait)?;
+    }
+    say("end")?;
+    let window = rig.meter.end(rig.now());
+    println!("{}", rig.clients[0].tally.report(&window));
+    Ok(rig.clients[0].tally.faults() == 0)
+}
+
+/// Windows of one target after the other, until the input ends.
+fn turns(options: &Options) -> io::Result<bool> {
+    let mut rig = Rig::new(options)?;
+    let last = rig.now() + nanos(FILL_SECONDS);
+    let mut filling = rig.clients.len();
+    while filling > 0 || !rig.clients.iter().all(Client::is_at_rest) {
+        let turn = rig.now();
+        if turn >= last {
+            return Err(too_slow());
+        }
+        filling = 0;
+        for client in &mut rig.clients {
+            if client.phase == Phase::Filling {
+                if client.fill(&rig.poller)? {
+                    client.begin(&rig.poller, options.connections, Phase::Resting)?;
+                } else {
+                    filling += 1;
+                }
+            }
+        }
+        rig.step(turn, Duration::ZERO)?;
+    }
+    say("ready")?;
+    let mut faultless = true;
+    for line in io::stdin().lines() {
+        let number: usize = line?.trim().parse().map_err(io::Error::other)?;
+        faultless &= rig.turn(options, number)?;
+    }
+    Ok(faultless)
+}
+
+fn too_slow() -> io::Error {
+    io::Error::other("the connections did not open in 60 s")
+}
+
+/// The thread with all that it serves.
+struct Rig {
+    poller: Poller,
+    origin: Option<Origin>,
+    clients: Vec<Client>,
+    clock: Instant,
+    meter: Meter,
+    ready: Vec<poll::Ready>,
+}
+
+impl Rig {
+    fn new(options: &Options) -> io::Result<Self> {
+        if options.target.len() > 1 && !options.turns {
+            return Err(io::Error::other("several targets need --turns"));
+        }
+        let poller = Poller::new()?;
+        let origin = match options.mode {
+            Mode::Both => Some(Origin::listen(&poller, options.origin)?),
+            _ => None,
+        };
+        let clients = (0..)
+            .zip(&options.target)
+            .map(|(number, target)| Client::new(options, number, *target))
+            .collect();
+        Ok(Self {
+            poller,
+            origin,
+            clients,
+            clock: Instant::now(),
+            meter: Meter::default(),
+            ready: Vec::new(),
+        })
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.clock.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Serves what is ready, since `turn`.
+    fn step(&mut self, turn: u64, wait: Duration) -> io::Result<()> {
+        let Self {
+            poller,
+            origin,
+            clients,
+            clock,
+            meter,
+            ready,
+        } = self;
+        let now = || u64::try_from(clock.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        poller.poll(ready, Some(wait))?;
         if ready.is_empty() {
             meter.idle += now() - turn;
         }
         for event in ready.drain(..) {
-            match (event.side, &mut origin) {
-                (Side::Client, _) => client.serve(&poller, event, now),
-                (Side::Listener, Some(origin)) => origin.accept(&poller)?,
-                (_, Some(origin)) => origin.serve(&poller, event),
+            match (event.side, &mut *origin) {
+                (Side::Client(number), _) => {
+                    if let Some(client) = clients.get_mut(usize::from(number)) {
+                        client.serve(poller, event, now);
+                    }
+                }
+                (Side::Listener, Some(origin)) => origin.accept(poller)?,
+                (_, Some(origin)) => origin.serve(poller, event),
                 (_, None) => {}
             }
         }
+        Ok(())
     }
-    say("end")?;
-    let window = meter.end(now());
-    println!("{}", client.tally.report(&window));
-    Ok(client.tally.faults() == 0)
+
+    /// One window of one target, from rest to rest; `true` if no response was wrong.
+    fn turn(&mut self, options: &Options, number: usize) -> io::Result<bool> {
+        if number >= self.clients.len() {
+            return Err(io::Error::other(format!("there is no target {number}")));
+        }
+        let began = self.now();
+        self.meter = Meter::begin(began);
+        self.clients[number].resume(&self.poller, began);
+        let end = began + nanos(options.seconds);
+        loop {
+            let turn = self.now();
+            if turn >= end {
+                break;
+            }
+            self.clients[number].arrive(&self.poller, turn);
+            self.step(turn, Duration::ZERO)?;
+        }
+        self.clients[number].rest();
+        let last = end + nanos(DRAIN_SECONDS);
+        while !self.clients[number].is_at_rest() {
+            let turn = self.now();
+            if turn >= last {
+                return Err(io::Error::other("responses did not come in 5 s"));
+            }
+            self.step(turn, Duration::ZERO)?;
+        }
+        let window = self.meter.end(self.now());
+        println!("{}", self.clients[number].tally.report(&window));
+        Ok(self.clients[number].tally.faults() == 0)
+    }
 }
 
 /// What the load thread itself did in the window; nanoseconds.

@@ -18,12 +18,18 @@ pub(crate) const READ_BYTES: usize = 256 * 1024;
 /// Events taken from the kernel at once.
 const BATCH: usize = 256;
 
+/// How a side is written in a token; each client has a number from the last one on.
+const LISTENER: u32 = 0;
+const ORIGIN: u32 = 1;
+const CLIENTS: u32 = 2;
+
 /// Who owns the socket that an event is about.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Side {
     Listener,
     Origin,
-    Client,
+    /// The client of the target with this number.
+    Client(u8),
 }
 
 /// One readiness event.
@@ -87,10 +93,10 @@ impl Poller {
         ready.extend(self.events.iter().map(|event| {
             let (flags, data) = (event.flags, event.data.u64());
             Ready {
-                side: match data >> 32 {
-                    0 => Side::Listener,
-                    1 => Side::Origin,
-                    _ => Side::Client,
+                side: match (data >> 32) as u32 {
+                    LISTENER => Side::Listener,
+                    ORIGIN => Side::Origin,
+                    client => Side::Client((client - CLIENTS) as u8),
                 },
                 slot: (data & 0xffff_ffff) as usize,
                 readable: flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR),
@@ -102,7 +108,12 @@ impl Poller {
 }
 
 fn token(side: Side, slot: usize) -> EventData {
-    EventData::new_u64(((side as u64) << 32) | slot as u64)
+    let side = match side {
+        Side::Listener => LISTENER,
+        Side::Origin => ORIGIN,
+        Side::Client(number) => CLIENTS + u32::from(number),
+    };
+    EventData::new_u64((u64::from(side) << 32) | slot as u64)
 }
 
 fn interest(writable: bool) -> EventFlags {

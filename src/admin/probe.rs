@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty, Limited};
@@ -17,9 +18,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use tokio_rustls::TlsConnector;
 
 use crate::model::upstream::{HealthCheck, HealthCheckKind};
-use crate::table::{Change, Endpoint, Server, Table, Upstream};
+use crate::table::{Change, Endpoint, Secure, Table, Upstream};
 
 /// The most bytes of an answer that are looked at.
 const BODY_MAX: usize = 64 * 1024;
@@ -49,6 +51,8 @@ struct Spec {
     check: HealthCheck,
     endpoints: Vec<Endpoint>,
     host: String,
+    /// How it is spoken to over TLS, if it is, and its place there.
+    secure: Option<(Arc<Secure>, usize)>,
 }
 
 struct Report {
@@ -82,9 +86,9 @@ impl Prober {
             let Some(check) = &upstream.check else {
                 continue;
             };
-            for server in &upstream.servers {
+            for (index, server) in upstream.servers.iter().enumerate() {
                 let name = (upstream.name.to_string(), server.name.to_string());
-                let spec = Spec::of(check, upstream, server);
+                let spec = Spec::of(check, upstream, index);
                 let known = before.remove(&name);
                 let probe = match known {
                     Some(known) if known.spec == spec => known,
@@ -180,16 +184,19 @@ impl Judge {
 }
 
 impl Spec {
-    fn of(check: &HealthCheck, upstream: &Upstream, server: &Server) -> Self {
-        let host = match (&check.host, server.port) {
+    fn of(check: &HealthCheck, upstream: &Upstream, index: usize) -> Self {
+        let server = upstream.servers.get(index);
+        let host = match (&check.host, server) {
             (Some(host), _) => host.clone(),
-            (None, 0) => upstream.name.to_string(),
-            (None, _) => server.name.to_string(),
+            (None, Some(server)) if server.port > 0 => server.name.to_string(),
+            (None, _) => upstream.name.to_string(),
         };
+        let secure = upstream.secure.clone();
         Self {
             check: check.clone(),
-            endpoints: server.endpoints.clone(),
+            endpoints: server.map_or_else(Vec::new, |server| server.endpoints.clone()),
             host,
+            secure: secure.map(|secure| (secure, index)),
         }
     }
 
@@ -231,6 +238,19 @@ impl Spec {
         if self.check.kind == HealthCheckKind::Tcp {
             return Some(true);
         }
+        let Some((secure, index)) = &self.secure else {
+            return self.ask_http(stream).await;
+        };
+        let connector = TlsConnector::from(secure.config.clone());
+        let name = secure.name(*index)?.clone();
+        let stream = connector.connect(name, stream).await.ok()?;
+        self.ask_http(stream).await
+    }
+
+    async fn ask_http<S>(&self, stream: S) -> Option<bool>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
         let request = Request::builder()
             .method(self.check.method.as_str())

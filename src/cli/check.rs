@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use crate::model::checks::surroundings;
 use crate::model::config::Config;
+use crate::model::faults::{Fault, Report, at_index, at_key};
 use crate::model::{self, Loaded};
+use crate::table::{CompileError, Secure};
 
 /// What to check.
 #[derive(Debug, clap::Args)]
@@ -25,11 +27,26 @@ pub fn run(args: &Args) -> ExitCode {
         }
     };
     let file = args.file.display().to_string();
-    for warning in warnings.iter().chain(&surroundings(&config)) {
+    let around = surroundings(&config);
+    let files = files_for_tls(&config);
+    for warning in warnings.iter().chain(&around).chain(&files) {
         eprintln!("{}", warning.warning_in(&file));
     }
     println!("{file}: ok: {}", summary(&config));
     ExitCode::SUCCESS
+}
+
+/// What is wrong on this machine with the files that upstreams name for TLS. Where it runs, nothing
+/// starts without them.
+fn files_for_tls(config: &Config) -> Vec<Fault> {
+    let mut report = Report::default();
+    for (index, upstream) in config.upstreams.iter().enumerate() {
+        if let Err(CompileError::Tls { what, .. }) = Secure::of(upstream) {
+            let place = at_key(&at_index("$.upstreams", index), "tls");
+            report.warn(place, what, "Ringway does not start like this");
+        }
+    }
+    report.warnings
 }
 
 fn summary(config: &Config) -> String {

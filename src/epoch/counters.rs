@@ -98,6 +98,10 @@ counters! {
     upstream_connects,
     /// Connections to servers that could not be opened.
     upstream_connect_failures,
+    /// TLS handshakes done with servers.
+    upstream_handshakes,
+    /// Of these, such that went on with what an earlier one had agreed on.
+    upstream_resumptions,
     /// Requests sent on a kept connection.
     upstream_reuses,
     /// Requests sent a second time.

@@ -12,7 +12,7 @@ use super::faults::Faults;
 use super::route::{Condition, Redirect, Respond, Retry, RetryOn, Route};
 use super::upstream::{
     AllDown, CircuitBreaker, ConnectionPool, Hash, HashBy, HealthCheck, LoadBalancer, Outlier,
-    Queue, Server, Sticky, Upstream,
+    Queue, Server, Sticky, Tls, Upstream,
 };
 use super::{LoadError, checks, load, read};
 
@@ -531,6 +531,11 @@ prop_compose! {
         Upstream {
             name,
             servers,
+            tls: (idle_timeout_ms % 3 > 0).then(|| Tls {
+                server_name: Some("app.test".to_owned()),
+                verify: idle_timeout_ms % 3 == 1,
+                ..Tls::default()
+            }),
             load_balancer,
             hash,
             sticky: sticky.map(|(cookie, max_age_s, secure)| Sticky { cookie, max_age_s, secure }),

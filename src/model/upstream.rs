@@ -21,6 +21,9 @@ pub struct Upstream {
     /// Who answers; at least one, at most 256.
     #[schemars(length(min = 1, max = 256))]
     pub servers: Vec<Server>,
+    /// Speaking TLS to every server; without it they are spoken to in the clear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
     /// How a server is picked for a request.
     #[serde(default)]
     pub load_balancer: LoadBalancer,
@@ -73,6 +76,7 @@ impl Default for Upstream {
         Self {
             name: String::new(),
             servers: Vec::new(),
+            tls: None,
             load_balancer: LoadBalancer::default(),
             hash: None,
             sticky: None,
@@ -143,6 +147,44 @@ pub struct Server {
     #[serde(default = "defaults::fail_timeout_ms")]
     #[schemars(range(min = 1, max = defaults::MS_MAX))]
     pub fail_timeout_ms: u64,
+}
+
+/// Speaking TLS to the servers of an upstream: versions 1.2 and 1.3. The files are read when the
+/// configuration is, and when the upstream is written.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// Who every server must prove to be, a name or an IP address; without it each must prove to
+    /// be its `address`. Required with a server at a unix socket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub server_name: Option<String>,
+    /// Whether a server must prove who it is. If not, anybody between may be it.
+    pub verify: bool,
+    /// A file with the certificates (PEM) of those who vouch for the servers; without it those that
+    /// this machine trusts do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// A file with our certificate (PEM), and those between it and its root, for servers that want
+    /// to know who asks; `key` goes with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    /// A file with the private key (PEM) of `certificate`; it may be the same file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+}
+
+impl Default for Tls {
+    /// Servers must prove to be their addresses, to those that this machine trusts.
+    fn default() -> Self {
+        Self {
+            server_name: None,
+            verify: true,
+            ca_file: None,
+            certificate: None,
+            key: None,
+        }
+    }
 }
 
 fn is_zero(ms: &u64) -> bool {

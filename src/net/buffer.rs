@@ -131,6 +131,19 @@ impl Buffer {
         true
     }
 
+    /// The room behind the filled part, to write into; [`Buffer::added`] makes it filled.
+    #[inline]
+    pub(super) fn spare_mut(&mut self) -> &mut [u8] {
+        let end = self.end + self.room();
+        self.memory.get_mut(self.end..end).unwrap_or_default()
+    }
+
+    /// Notes that this many bytes of the room have been written.
+    #[inline]
+    pub(super) fn added(&mut self, bytes: usize) {
+        self.end += bytes.min(self.room());
+    }
+
     /// Puts bytes in front of the filled part; says whether there was room.
     #[inline]
     #[must_use]

@@ -8,6 +8,8 @@ mod buffer;
 mod deadline;
 mod driver;
 mod listener;
+mod secure;
+mod session;
 mod stream;
 mod wake;
 
@@ -15,6 +17,8 @@ pub use buffer::{Buffer, BufferPool, Lease, TAIL};
 pub use deadline::{Deadline, Deadlines, TICK};
 pub use driver::{Driver, DriverChoice, Flags, ProbeError, probe, run};
 pub use listener::{Listener, bind};
+pub use secure::{Shaken, shake_hands};
+pub use session::{Records, TlsFault};
 pub use stream::{Stream, connect_tcp, connect_unix};
 pub use wake::{Bell, Waking, bell};
 

@@ -1,10 +1,12 @@
-//! A connected stream, TCP or unix: receive into a lent buffer, send from one.
+//! A connected stream, TCP or unix, with or without TLS: receive into a lent buffer, send from one.
 
 use std::cell::UnsafeCell;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use monoio::io::{AsyncReadRent, AsyncWriteRent};
 use monoio::net::{TcpStream, UnixStream};
@@ -12,10 +14,44 @@ use rustix::net::RecvFlags;
 use socket2::SockRef;
 
 use super::buffer::Lease;
+use super::secure::{Lane, Secure};
+use super::session::TlsFault;
 
 /// A connected stream. Receiving and sending may be under way at the same time, one of each.
 pub struct Stream {
-    inner: UnsafeCell<TcpStream>,
+    inner: Inner,
+}
+
+enum Inner {
+    Plain(Socket),
+    Secure(Box<Secure>),
+}
+
+/// What an operation on a stream gives back.
+pub(super) type Done = (io::Result<usize>, Lease);
+
+/// A connected socket.
+pub(super) struct Socket(UnsafeCell<TcpStream>);
+
+/// An operation on a stream that is under way.
+enum Operation<'s, T> {
+    Plain(T),
+    Secure(&'s Lane),
+}
+
+impl<T: Future<Output = Done>> Future for Operation<'_, T> {
+    type Output = Done;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Done> {
+        // SAFETY: nothing is moved out of the operation, and what it holds is not `Unpin` by our
+        // word: the one part that has to stay in its place is pinned as long as the whole is.
+        match unsafe { self.get_unchecked_mut() } {
+            // SAFETY: as above.
+            Self::Plain(operation) => unsafe { Pin::new_unchecked(operation) }.poll(context),
+            Self::Secure(lane) => lane.poll(context),
+        }
+    }
 }
 
 impl std::fmt::Debug for Stream {
@@ -24,10 +60,62 @@ impl std::fmt::Debug for Stream {
     }
 }
 
+impl Socket {
+    #[inline]
+    pub(super) fn receive(&self, buffer: Lease) -> impl Future<Output = Done> {
+        // SAFETY: monoio declares a TcpStream safe to split in a receiving and a sending half
+        // (`unsafe impl Split`), each behind its own `&mut`. This is the only place that makes the
+        // receiving one; the borrow ends when the call returns, as the operation holds its own
+        // reference to the descriptor, and the stream never leaves its thread.
+        unsafe { &mut *self.0.get() }.read(buffer)
+    }
+
+    #[inline]
+    pub(super) fn send_once(&self, buffer: Lease) -> impl Future<Output = Done> {
+        // SAFETY: as in `receive`, for the sending half.
+        unsafe { &mut *self.0.get() }.write(buffer)
+    }
+
+    fn raw(&self) -> &TcpStream {
+        // SAFETY: a shared look that ends before any operation starts; no `&mut` lives across
+        // calls.
+        unsafe { &*self.0.get() }
+    }
+}
+
+impl AsFd for Socket {
+    #[inline]
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor is open for as long as the socket, which outlives the borrow.
+        unsafe { BorrowedFd::borrow_raw(self.raw().as_raw_fd()) }
+    }
+}
+
 impl Stream {
     pub(super) fn new(stream: TcpStream) -> Self {
         Self {
-            inner: UnsafeCell::new(stream),
+            inner: Inner::Plain(Socket(UnsafeCell::new(stream))),
+        }
+    }
+
+    pub(super) fn of_secure(secure: Secure) -> Self {
+        Self {
+            inner: Inner::Secure(Box::new(secure)),
+        }
+    }
+
+    /// The bare socket, if there is no TLS on it yet.
+    pub(super) fn into_socket(self) -> Option<Socket> {
+        match self.inner {
+            Inner::Plain(socket) => Some(socket),
+            Inner::Secure(_) => None,
+        }
+    }
+
+    pub(super) fn secure(&self) -> Option<&Secure> {
+        match &self.inner {
+            Inner::Plain(_) => None,
+            Inner::Secure(secure) => Some(secure),
         }
     }
 
@@ -55,11 +143,10 @@ impl Stream {
     /// given up.
     #[inline]
     pub fn receive(&self, buffer: Lease) -> impl Future<Output = (io::Result<usize>, Lease)> {
-        // SAFETY: monoio declares a TcpStream safe to split in a receiving and a sending half
-        // (`unsafe impl Split`), each behind its own `&mut`. This is the only place that makes the
-        // receiving one; the borrow ends when the call returns, as the operation holds its own
-        // reference to the descriptor, and the stream never leaves its thread.
-        unsafe { &mut *self.inner.get() }.read(buffer)
+        match &self.inner {
+            Inner::Plain(socket) => Operation::Plain(socket.receive(buffer)),
+            Inner::Secure(secure) => Operation::Secure(secure.receive(buffer)),
+        }
     }
 
     /// Sends as much of the filled part of `buffer` as the kernel takes at once, most often all of
@@ -69,8 +156,10 @@ impl Stream {
     /// given up.
     #[inline]
     pub fn send_once(&self, buffer: Lease) -> impl Future<Output = (io::Result<usize>, Lease)> {
-        // SAFETY: as in `receive`, for the sending half.
-        unsafe { &mut *self.inner.get() }.write(buffer)
+        match &self.inner {
+            Inner::Plain(socket) => Operation::Plain(socket.send_once(buffer)),
+            Inner::Secure(secure) => Operation::Secure(secure.send_once(buffer)),
+        }
     }
 
     /// Sends all of the filled part of `buffer`, and gives the buffer back.
@@ -92,8 +181,30 @@ impl Stream {
         let _ = SockRef::from(self).shutdown(how);
     }
 
+    /// Ends the sending direction when all that is to be said of that has been said: under TLS,
+    /// that it was not cut off (RFC 8446 §6.1).
+    pub async fn finish(&self) {
+        if let Some(secure) = self.secure() {
+            secure.finish().await;
+        }
+        self.shut(Shutdown::Write);
+    }
+
+    /// Whether it is under TLS.
+    pub fn is_secure(&self) -> bool {
+        self.secure().is_some()
+    }
+
+    /// What went wrong with TLS, if something did.
+    pub fn tls_fault(&self) -> Option<TlsFault> {
+        self.secure().and_then(Secure::fault)
+    }
+
     /// Whether a stream on which nothing is expected is still open and silent.
     pub fn is_quiet(&self) -> bool {
+        if let Some(secure) = self.secure() {
+            return secure.is_quiet();
+        }
         let mut byte = [0u8; 1];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         matches!(
@@ -115,18 +226,15 @@ impl Stream {
     pub fn reset_on_close(&self) {
         let _ = SockRef::from(self).set_linger(Some(std::time::Duration::ZERO));
     }
-
-    fn raw(&self) -> &TcpStream {
-        // SAFETY: a shared look that ends before any operation starts; no `&mut` lives across
-        // calls.
-        unsafe { &*self.inner.get() }
-    }
 }
 
 impl AsFd for Stream {
+    #[inline]
     fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the descriptor is open for as long as the stream, which outlives the borrow.
-        unsafe { BorrowedFd::borrow_raw(self.raw().as_raw_fd()) }
+        match &self.inner {
+            Inner::Plain(socket) => socket.as_fd(),
+            Inner::Secure(secure) => secure.socket().as_fd(),
+        }
     }
 }
 

@@ -26,6 +26,8 @@ use crate::wire::head::{self, Body, Response, Slots};
 pub(super) enum After {
     /// It waits for a next request.
     KeepOpen,
+    /// It ends, and the client has said that it sends nothing more, and has sent all of that.
+    End,
     /// It ends, and the client may still be sending: let it read the answer first.
     Close,
     /// It breaks, so that nobody takes half a response for a whole one.
@@ -41,8 +43,9 @@ const LINGER_BYTES: usize = 1 << 20;
 pub(super) async fn part(connection: &mut Connection, after: After) -> After {
     match after {
         After::KeepOpen => {}
+        After::End if !connection.has_input() => {}
         After::Abort => connection.stream.reset_on_close(),
-        After::Close => Box::pin(linger(connection)).await,
+        After::End | After::Close => Box::pin(linger(connection)).await,
     }
     after
 }
@@ -168,6 +171,8 @@ impl Exchange<'_> {
         } else if self.client.is_broken() {
             self.core.counters.client_aborts.add(1);
             Fault::ClientGone
+        } else if let Some(fault) = self.link.stream.tls_fault() {
+            fault.into()
         } else {
             Fault::Closed
         }

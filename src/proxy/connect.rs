@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::pick::Picked;
 use super::pool::{Link, Pool};
 use crate::net::{self, Stream};
-use crate::table::Endpoint;
+use crate::table::{Endpoint, Secure};
 
 /// A connection that a request may use.
 pub(super) struct Connected {
@@ -53,18 +53,20 @@ pub(super) async fn open(
         None if pool.make_room() => pool.place().ok_or(Fault::PoolFull)?,
         None => return Err(Fault::PoolFull),
     };
-    let (endpoints, pool_limit_ms) = {
+    let (endpoints, secure, pool_limit_ms) = {
         let declared = pool.declared.borrow();
         let server = declared.servers.get(picked.index);
         let endpoints = server
             .map(|server| server.endpoints.clone())
             .unwrap_or_default();
-        (endpoints, u64::from(declared.pool.connect_timeout_ms))
+        let pool_limit_ms = u64::from(declared.pool.connect_timeout_ms);
+        (endpoints, declared.secure.clone(), pool_limit_ms)
     };
+    let secure = secure.as_deref().map(|secure| (secure, picked.index));
     let limit = Duration::from_millis(limit_ms.min(pool_limit_ms));
     let mut fault = Fault::NoServer;
     for endpoint in &endpoints {
-        match net::within(limit, Box::pin(reach(endpoint))).await {
+        match net::within(limit, Box::pin(reach(core, endpoint, secure))).await {
             Some(Ok(stream)) => {
                 core.counters.upstream_connects.add(1);
                 let stream = Rc::new(stream);
@@ -74,7 +76,7 @@ pub(super) async fn open(
                     reused: false,
                 });
             }
-            Some(Err(_)) => fault = Fault::Unreachable,
+            Some(Err(reason)) => fault = reason,
             None => fault = Fault::ConnectTimeout,
         }
         core.counters.upstream_connect_failures.add(1);
@@ -82,9 +84,25 @@ pub(super) async fn open(
     Err(fault)
 }
 
-async fn reach(endpoint: &Endpoint) -> std::io::Result<Stream> {
-    match endpoint {
+/// A stream to `endpoint`, under TLS if that is said, to the server of that number.
+async fn reach(
+    core: &Core,
+    endpoint: &Endpoint,
+    secure: Option<(&Secure, usize)>,
+) -> Result<Stream, Fault> {
+    let stream = match endpoint {
         Endpoint::Tcp(address) => net::connect_tcp(*address).await,
         Endpoint::Unix(path) => net::connect_unix(path).await,
+    };
+    let stream = stream.map_err(|_| Fault::Unreachable)?;
+    let Some((secure, index)) = secure else {
+        return Ok(stream);
+    };
+    let name = secure.name(index).ok_or(Fault::NoServer)?.clone();
+    let shaken = net::shake_hands(stream, secure.config.clone(), name, &core.records).await?;
+    core.counters.upstream_handshakes.add(1);
+    if shaken.resumed {
+        core.counters.upstream_resumptions.add(1);
     }
+    Ok(shaken.stream)
 }

@@ -24,7 +24,7 @@ use crate::epoch::lines::Lines;
 use crate::epoch::{Inbox, Mailbox, Order, Snapshot, Taken};
 use crate::model::config::LogFormat;
 use crate::model::listener::Spread;
-use crate::net::{BufferPool, Deadlines, Listener, TAIL, TICK, Waking, sleep, spawn};
+use crate::net::{BufferPool, Deadlines, Listener, Records, TAIL, TICK, Waking, sleep, spawn};
 
 /// Bytes of the buffer that a client's heads are read into; with its tail it fills 2 KiB.
 pub(super) const HEAD_BUFFER: usize = 2 * 1024 - TAIL;
@@ -69,6 +69,8 @@ pub(super) struct Core {
     pub(super) heads: Rc<BufferPool>,
     pub(super) exchanges: Rc<BufferPool>,
     pub(super) large: Rc<BufferPool>,
+    /// For connections to servers under TLS.
+    pub(super) records: Rc<Records>,
     pub(super) turns: Turns,
     /// Where heads are composed before they are put in a buffer.
     pub(super) scratch: RefCell<Scratch>,
@@ -124,6 +126,7 @@ pub async fn run(parts: CoreParts) -> std::io::Result<()> {
             let most = usize::from(first.settings.limits.large_buffers);
             BufferPool::new(LARGE_BUFFER, most, most)
         },
+        records: Records::new(),
         turns: Turns::new(RESTING),
         scratch: RefCell::default(),
         dates: RefCell::new(Dates::now()),

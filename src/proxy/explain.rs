@@ -242,9 +242,11 @@ fn servers_of(upstream: &Upstream) -> String {
         _ => server.name.to_string(),
     });
     let servers: Vec<String> = servers.collect();
+    let secure = upstream.secure.as_ref().map(|secure| secure.describe());
     format!(
-        "{}, among {}",
+        "{}, among {}{}",
         upstream.spread.describe(),
-        servers.join(", ")
+        servers.join(", "),
+        secure.map_or_else(String::new, |how| format!(", {how}"))
     )
 }

@@ -36,7 +36,7 @@ impl Failure {
     }
 
     pub(super) fn to_connect(fault: Fault, server: usize, on: bool) -> Self {
-        let repeatable = on && matches!(fault, Fault::Unreachable | Fault::ConnectTimeout);
+        let repeatable = on && fault.is_of_connecting();
         Self {
             server: Some(server),
             repeatable,

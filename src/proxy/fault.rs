@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::net::TlsFault;
+
 /// Something went wrong on the server's side.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub(super) enum Fault {
@@ -29,6 +31,15 @@ pub(super) enum Fault {
     /// Opening a connection took too long.
     #[error("the server did not accept a connection in time")]
     ConnectTimeout,
+    /// The server does not speak TLS as it should, or ended before it was agreed on.
+    #[error("TLS could not be agreed on with the server")]
+    TlsProtocol,
+    /// The server did not prove who it should be.
+    #[error("the server could not prove that it is who it should be")]
+    TlsCertificate,
+    /// The server ended TLS with an alert.
+    #[error("the server refused TLS with an alert")]
+    TlsAlert,
     /// The server took the request too slowly, or its answer too long.
     #[error("the server did not answer in time")]
     Timeout,
@@ -55,7 +66,29 @@ pub(super) enum Fault {
     ClientGone,
 }
 
+impl From<TlsFault> for Fault {
+    fn from(fault: TlsFault) -> Self {
+        match fault {
+            TlsFault::Protocol => Self::TlsProtocol,
+            TlsFault::Certificate => Self::TlsCertificate,
+            TlsFault::Alert => Self::TlsAlert,
+        }
+    }
+}
+
 impl Fault {
+    /// Whether it came before the server had got anything of the request.
+    pub(super) fn is_of_connecting(self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable
+                | Self::ConnectTimeout
+                | Self::TlsProtocol
+                | Self::TlsCertificate
+                | Self::TlsAlert
+        )
+    }
+
     /// The status for the client; `None` where nobody is left to read it.
     pub(super) fn status(self) -> Option<u16> {
         Some(match self {
@@ -65,7 +98,13 @@ impl Fault {
             | Self::QueueTimeout
             | Self::CircuitOpen
             | Self::Status => 503,
-            Self::Unreachable | Self::Closed | Self::BadResponse | Self::TooLarge => 502,
+            Self::Unreachable
+            | Self::TlsProtocol
+            | Self::TlsCertificate
+            | Self::TlsAlert
+            | Self::Closed
+            | Self::BadResponse
+            | Self::TooLarge => 502,
             Self::ConnectTimeout | Self::Timeout => 504,
             Self::RequestTooLarge => 413,
             Self::RequestBroken => 400,
@@ -81,6 +120,9 @@ impl Fault {
             Self::PoolFull | Self::Busy | Self::QueueTimeout => "connection_limit_reached",
             Self::Unreachable => "connection_refused",
             Self::ConnectTimeout => "connection_timeout",
+            Self::TlsProtocol => "tls_protocol_error",
+            Self::TlsCertificate => "tls_certificate_error",
+            Self::TlsAlert => "tls_alert_received",
             Self::Timeout => "http_response_timeout",
             Self::Closed => "connection_terminated",
             Self::BadResponse => "http_protocol_error",
@@ -100,6 +142,9 @@ impl Fault {
             Self::Status => "server_status",
             Self::Unreachable => "unreachable",
             Self::ConnectTimeout => "connect_timeout",
+            Self::TlsProtocol => "tls_protocol",
+            Self::TlsCertificate => "tls_certificate",
+            Self::TlsAlert => "tls_alert",
             Self::Timeout => "server_timeout",
             Self::Closed => "server_closed",
             Self::BadResponse => "bad_response",

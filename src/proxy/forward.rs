@@ -166,7 +166,7 @@ impl Plan {
     /// Whether it may be sent again after this fault, if nothing has come back.
     pub(super) fn repeats_after(&self, fault: Fault) -> bool {
         match fault {
-            Fault::Unreachable | Fault::ConnectTimeout => self.retries.on_connect,
+            fault if fault.is_of_connecting() => self.retries.on_connect,
             Fault::Closed => self.retries.on_closed && self.idempotent,
             Fault::Timeout => self.retries.on_timeout && self.safe,
             _ => false,
@@ -234,8 +234,12 @@ impl Plan {
         if answered.reusable && !uploading {
             self.pool.keep(&picked.server, link, now);
         }
-        let open = answered.keeps_client && !uploading;
-        Answer::Done(if open { After::KeepOpen } else { After::Close })
+        Answer::Done(match (answered.keeps_client, self.persistent) {
+            _ if uploading => After::Close,
+            (true, _) => After::KeepOpen,
+            (false, false) => After::End,
+            (false, true) => After::Close,
+        })
     }
 
     /// Whether the client has sent all of the request.

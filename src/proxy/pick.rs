@@ -389,11 +389,10 @@ impl Busy {
     #[cold]
     pub(super) fn failed(&self, fault: Fault, now: u64) {
         match fault {
-            Fault::Unreachable
-            | Fault::ConnectTimeout
-            | Fault::Timeout
-            | Fault::Closed
-            | Fault::BadResponse => self.close(Outcome::Failure, now),
+            Fault::Timeout | Fault::Closed | Fault::BadResponse => {
+                self.close(Outcome::Failure, now);
+            }
+            fault if fault.is_of_connecting() => self.close(Outcome::Failure, now),
             Fault::Status => self.done(now),
             _ => {}
         }

@@ -58,6 +58,8 @@ pub(super) struct Server {
     /// The tick from which its share grows to the full one; 0 if it has that already.
     pub(super) since: Cell<u64>,
     kept: RefCell<VecDeque<Kept>>,
+    /// Whether its upstream has it no more: nothing is kept then.
+    gone: Cell<bool>,
 }
 
 struct Kept {
@@ -197,11 +199,15 @@ impl Pool {
     fn declare(self: &Rc<Self>, declared: &Arc<table::Upstream>, now: u64) {
         let mut servers = self.servers.borrow_mut();
         let before = std::mem::take(&mut *servers);
+        let known = self.declared.borrow().clone();
         // The first ones all begin alike, so none has to begin slowly.
         let since = if before.is_empty() { 0 } else { now.max(1) };
-        servers.extend(declared.servers.iter().map(|server| {
-            let same = before.iter().find(|known| known.name == server.name);
-            same.cloned().unwrap_or_else(|| {
+        servers.extend(declared.servers.iter().enumerate().map(|(index, server)| {
+            let mut same = before.iter().enumerate();
+            let same = same.find(|(place, one)| {
+                one.name == server.name && is_reached_alike(declared, index, &known, *place)
+            });
+            same.map(|(_, one)| one.clone()).unwrap_or_else(|| {
                 Rc::new(Server {
                     name: server.name.clone(),
                     load: Load::default(),
@@ -209,6 +215,7 @@ impl Pool {
                     rules: Cell::default(),
                     since: Cell::new(since),
                     kept: RefCell::default(),
+                    gone: Cell::default(),
                 })
             })
         }));
@@ -218,9 +225,9 @@ impl Pool {
         {
             self.forget_kept(gone);
         }
-        let known = self.declared.borrow().servers.clone();
         for (server, declared_server) in servers.iter().zip(&declared.servers) {
             let was_down = known
+                .servers
                 .iter()
                 .any(|known| known.name == server.name && !known.up);
             if was_down && declared_server.up {
@@ -314,7 +321,7 @@ impl Pool {
     /// Keeps a connection for a next request, or closes it if enough are kept.
     #[inline]
     pub(super) fn keep(&self, server: &Server, link: Box<Link>, now: u64) {
-        if self.idle.get() < self.declared.borrow().pool.max_idle {
+        if self.idle.get() < self.declared.borrow().pool.max_idle && !server.gone.get() {
             link.deadline.clear();
             server
                 .kept
@@ -340,8 +347,24 @@ impl Pool {
         }
     }
 
+    /// The server is gone: what is kept of it closes, and what is in use when it comes back.
     fn forget_kept(&self, server: &Server) {
+        server.gone.set(true);
         let kept = std::mem::take(&mut *server.kept.borrow_mut());
         self.idle.set(self.idle.get() - kept.len() as u32);
+    }
+}
+
+/// Whether a connection to the one server is as good as one to the other.
+fn is_reached_alike(
+    upstream: &table::Upstream,
+    index: usize,
+    other: &table::Upstream,
+    other_index: usize,
+) -> bool {
+    match (&upstream.secure, &other.secure) {
+        (None, None) => true,
+        (Some(secure), Some(other)) => secure.is_like(index, other, other_index),
+        _ => false,
     }
 }

@@ -36,8 +36,9 @@ impl compose::Edits for Edits<'_, '_> {
 
     fn replace(&self, field: &Field<'_>, out: &mut Vec<u8>) -> bool {
         let Exchange { plan, picked, .. } = self.exchange;
+        let secure = self.exchange.link.stream.is_secure();
         let shape = plan.shape.as_ref();
-        shape.is_some_and(|shape| shape.replace(field, &picked.server.name, out))
+        shape.is_some_and(|shape| shape.replace(field, &picked.server.name, secure, out))
     }
 
     fn put(&self, out: &mut Vec<u8>) {

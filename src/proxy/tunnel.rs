@@ -44,7 +44,7 @@ impl Tunnel<'_> {
             let (received, lent) = from.receive(lease).await;
             lease = lent;
             if !matches!(received, Ok(1..)) {
-                to.shut(Shutdown::Write);
+                to.finish().await;
                 break;
             }
         }

@@ -105,6 +105,14 @@ pub enum CompileError {
         /// Which server, from 0.
         index: usize,
     },
+    /// Servers cannot be spoken to over TLS as it says.
+    #[error("upstream '{upstream}': tls: {what}")]
+    Tls {
+        /// The upstream.
+        upstream: String,
+        /// What is wrong.
+        what: String,
+    },
     /// Tokens cannot be checked as it says.
     #[error("route '{route}': auth.jwt: {what}")]
     Token {

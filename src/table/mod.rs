@@ -40,6 +40,7 @@ mod retry;
 mod rewrite;
 mod route;
 mod said;
+mod secure;
 mod seed;
 mod split;
 mod spread;
@@ -66,6 +67,7 @@ pub use pattern::{HostPattern, PathKind, PathPattern};
 pub use retry::Retries;
 pub use rewrite::{Pieces, PrefixRewrite, Rewrite, Source, Template};
 pub use route::{Route, default_id};
+pub use secure::Secure;
 pub use spread::{Key, Queue, Spread, Sticky};
 pub use upstream::{Endpoint, PoolLimits, Server, Upstream, UpstreamId};
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::error::CompileError;
 use super::map::{Entry, Map};
+use super::secure::Secure;
 use super::seed::Seed;
 use super::spread::Spread;
 use crate::model;
@@ -33,6 +34,8 @@ pub struct Upstream {
     pub spread: Spread,
     /// Who answers.
     pub servers: Vec<Server>,
+    /// How they are spoken to over TLS, if they are.
+    pub secure: Option<Arc<Secure>>,
     /// How servers are asked whether they are well.
     pub check: Option<HealthCheck>,
     /// By what share of failures servers are taken out.
@@ -163,6 +166,7 @@ impl Upstreams {
             name: name.into(),
             spread: Spread::of(declared, &servers),
             servers,
+            secure: Secure::of(declared)?,
             check: declared.health_check.clone(),
             outlier: declared.outlier,
             max_ejection_percent: declared.max_ejection_percent,

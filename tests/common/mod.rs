@@ -18,6 +18,7 @@ mod origin;
 mod process;
 mod refusal;
 mod ringway;
+pub mod secure;
 pub mod tls;
 pub mod tokens;
 

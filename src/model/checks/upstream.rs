@@ -7,7 +7,7 @@ use std::path::Path;
 use super::balance;
 use super::text::{control_character, is_dns_name};
 use crate::model::faults::{Report, at_index, at_key, quoted};
-use crate::model::upstream::{Server, Upstream};
+use crate::model::upstream::{Server, Tls, Upstream};
 
 /// The most bytes of a unix socket's path, as the kernel has it (unix(7), without the NUL).
 const UNIX_BYTES_MAX: usize = 103;
@@ -17,7 +17,62 @@ pub(super) fn check(upstream: &Upstream, place: &str, report: &mut Report) {
     for (index, one) in upstream.servers.iter().enumerate() {
         server(one, &at_index(&list, index), report);
     }
+    if let Some(declared) = &upstream.tls {
+        tls(declared, upstream, &at_key(place, "tls"), report);
+    }
     balance::check(upstream, place, report);
+}
+
+fn tls(tls: &Tls, upstream: &Upstream, place: &str, report: &mut Report) {
+    match &tls.server_name {
+        Some(name) if name.parse::<IpAddr>().is_err() && !is_dns_name(name) => report.fault(
+            at_key(place, "server_name"),
+            format!("{} is neither an IP address nor a DNS name", quoted(name)),
+            "write the name alone, such as app.internal",
+        ),
+        None if upstream.servers.iter().any(|one| one.unix.is_some()) => report.fault(
+            place,
+            "a server at a unix socket has no address that its certificate could name",
+            "add server_name",
+        ),
+        _ => {}
+    }
+    for (key, file, other, others) in [
+        ("certificate", &tls.certificate, "key", &tls.key),
+        ("key", &tls.key, "certificate", &tls.certificate),
+    ] {
+        if file.is_some() && others.is_none() {
+            report.fault(
+                at_key(place, key),
+                format!("there is a {key} without a {other}"),
+                format!("add {other}, or remove {key}"),
+            );
+        }
+    }
+    for (key, file) in [
+        ("ca_file", &tls.ca_file),
+        ("certificate", &tls.certificate),
+        ("key", &tls.key),
+    ] {
+        let path = file.as_deref().and_then(Path::to_str);
+        if let Some(what) = path.and_then(control_character) {
+            let what = format!("the path contains {what}");
+            report.fault(at_key(place, key), what, "remove it");
+        }
+    }
+    if !tls.verify && tls.ca_file.is_some() {
+        report.fault(
+            at_key(place, "ca_file"),
+            "nobody is asked to vouch for the servers: verify is false",
+            "remove ca_file, or write verify: true",
+        );
+    } else if !tls.verify {
+        report.warn(
+            at_key(place, "verify"),
+            "servers need not prove who they are: anybody between may be one",
+            "write verify: true; ca_file names who vouches for servers of your own",
+        );
+    }
 }
 
 fn server(server: &Server, place: &str, report: &mut Report) {

@@ -5,7 +5,7 @@
 //! what a core knows of it stays too. The order of Ocelot (a route with a host, then priority, then
 //! the place in the file) is said with ranks, all below 0: routes of other dialects come before
 //! them.
-//! What would be wrong to serve as if nothing had been said (TLS to servers, claims, discovery) is
+//! What would be wrong to serve as if nothing had been said (other schemes, claims, discovery) is
 //! answered with an error; everything else that native has no word for is a warning.
 
 use sha2::{Digest, Sha256};
@@ -22,7 +22,7 @@ use crate::model::faults::{Report, at_index, at_key};
 use crate::model::policy::ErrorPage;
 use crate::model::route::{Condition, Respond, Retry, RetryOn, Route};
 use crate::model::schema::EXACT_MAX;
-use crate::model::upstream::{ConnectionPool, Server, Upstream};
+use crate::model::upstream::{ConnectionPool, Server, Tls, Upstream};
 
 /// The most bytes of an id that are taken from a path.
 const SLUG_BYTES_MAX: usize = 96;
@@ -166,8 +166,9 @@ impl One<'_, '_> {
             .is_some_and(|name| !name.is_empty())
         {
             ("ServiceName", 503, "there is no service discovery yet")
-        } else if !matches!(scheme.as_str(), "http" | "ws") {
-            ("DownstreamScheme", 502, "there is no TLS to servers yet")
+        } else if !matches!(scheme.as_str(), "http" | "https" | "ws" | "wss") {
+            let why = "servers are spoken to with http, https, ws and wss";
+            ("DownstreamScheme", 502, why)
         } else if let Some((member, why)) = claims {
             (member, 403, why)
         } else {
@@ -190,6 +191,10 @@ impl One<'_, '_> {
         let file = self.options.route;
         let mut upstream = Upstream {
             name: route.id.clone().unwrap_or_default(),
+            tls: self.options.is_secure().then(|| Tls {
+                verify: !file.dangerous_accept_any_server_certificate_validator,
+                ..Tls::default()
+            }),
             circuit_breaker: self.options.breaker(),
             connection_pool: ConnectionPool {
                 max_connections: CONNECTIONS,
@@ -213,16 +218,19 @@ impl One<'_, '_> {
             }
         }
         let most = self.options.max_connections();
-        upstream.servers = given.iter().map(|server| declared(server, most)).collect();
+        let port = self.options.default_port();
+        let servers = given.iter().map(|server| declared(server, port, most));
+        upstream.servers = servers.collect();
         route.upstream = Some(upstream.name.clone());
         let names: Vec<&str> = given.iter().map(|server| server.host.as_str()).collect();
         if let Some(first) = given.first() {
-            route.host_rewrite = Some(authority(first));
+            let authority = authority(first, port);
+            route.host_rewrite = Some(authority.clone());
             let is_address = |name: &&str| name.parse::<std::net::IpAddr>().is_ok();
             if names.windows(2).any(|pair| pair.first() != pair.last())
                 && !names.iter().all(is_address)
             {
-                let why = format!("all servers are asked for the host {}", authority(first));
+                let why = format!("all servers are asked for the host {authority}");
                 self.report.warn(self.at("DownstreamHostAndPorts"), why, "");
             }
         }
@@ -314,8 +322,8 @@ fn forget_forwarding(route: &mut Route) {
     }
 }
 
-fn declared(server: &HostAndPort, max_connections: Option<u32>) -> Server {
-    let port = server.port.filter(|port| *port != 0).unwrap_or(80);
+fn declared(server: &HostAndPort, default: i64, max_connections: Option<u32>) -> Server {
+    let port = server.port.filter(|port| *port != 0).unwrap_or(default);
     Server {
         address: Some(server.host.clone()),
         port: u16::try_from(port).ok(),
@@ -324,10 +332,11 @@ fn declared(server: &HostAndPort, max_connections: Option<u32>) -> Server {
     }
 }
 
-/// The `Host` that a server is asked for.
-pub(super) fn authority(server: &HostAndPort) -> String {
+/// The `Host` that a server is asked for; its scheme has a port that is not said.
+pub(super) fn authority(server: &HostAndPort, default: i64) -> String {
     match server.port {
-        None | Some(0 | 80) => server.host.clone(),
+        None | Some(0) => server.host.clone(),
+        Some(port) if port == default => server.host.clone(),
         Some(port) => format!("{}:{port}", server.host),
     }
 }

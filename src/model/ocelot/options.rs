@@ -66,6 +66,16 @@ impl<'f> Options<'f> {
         scheme.map_or_else(|| "http".to_owned(), |scheme| scheme.to_ascii_lowercase())
     }
 
+    /// Whether servers are spoken to under TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        matches!(self.scheme().as_str(), "https" | "wss")
+    }
+
+    /// The port that the scheme has (RFC 9110 §4.2).
+    pub(super) fn default_port(&self) -> i64 {
+        if self.is_secure() { 443 } else { 80 }
+    }
+
     /// The method that servers get instead of the client's.
     pub(super) fn method(&self) -> Option<String> {
         let method = self.route.downstream_http_method.as_ref()?;

@@ -54,7 +54,9 @@ impl Places {
             base_url
         };
         let server = options.route.downstream_host_and_ports.first();
-        let authority = server.map(authority).unwrap_or_default();
+        let port = options.default_port();
+        let authority = server.map(|server| authority(server, port));
+        let authority = authority.unwrap_or_default();
         Self {
             base_url: base_url.trim_end_matches('/').to_owned(),
             downstream: format!("{}://{authority}/", options.scheme()),

@@ -3,8 +3,6 @@
 use super::options::Options;
 use crate::model::faults::{Report, at_key};
 
-const NO_TLS: &str = "there is no TLS to servers yet";
-
 /// Says that something is kept, and why it has no effect.
 pub(super) fn kept(place: impl Into<String>, why: &str, report: &mut Report) {
     report.warn(place, format!("kept, but not in effect: {why}"), "");
@@ -38,9 +36,9 @@ pub(super) fn say(options: &Options<'_>, place: &str, report: &mut Report) {
             "they are code of the gateway",
         ),
         (
-            any_certificate,
+            any_certificate && !options.is_secure(),
             "DangerousAcceptAnyServerCertificateValidator",
-            NO_TLS,
+            "the servers are spoken to without TLS",
         ),
         (
             set(&file.request_id_key),

@@ -132,18 +132,22 @@ impl Handle {
         replaces.unwrap_or(false)
     }
 
-    /// Writes the line of a field whose value changes in an answer of the server of this name.
+    /// Writes the line of a field whose value changes in an answer of the server of this name,
+    /// which was asked over TLS or not.
     #[cold]
     pub(in crate::proxy) fn replace(
         &self,
         field: &Field<'_>,
         server: &str,
+        secure: bool,
         out: &mut Vec<u8>,
     ) -> bool {
-        let server = match server.strip_suffix(":80") {
-            Some(host) => format!("http://{host}/"),
-            None => format!("http://{server}/"),
+        let (scheme, port) = match secure {
+            true => ("https", ":443"),
+            false => ("http", ":80"),
         };
+        let host = server.strip_suffix(port).unwrap_or(server);
+        let server = format!("{scheme}://{host}/");
         self.with(|shape| {
             let response = &shape.policies.0.response;
             response.put_replaced(field.name, field.value, &server, out)

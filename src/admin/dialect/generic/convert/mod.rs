@@ -185,7 +185,8 @@ pub(crate) fn blank_of_generic() -> Route {
 fn read_backend(entity: &Value) -> Result<Upstream, String> {
     let name = entity.get("id").and_then(Value::as_str).unwrap_or_default();
     servers::read(name, &entity["backend"]).ok_or_else(|| {
-        "/backend/targets: there is no server that can be asked; a Backend needs one, without TLS"
+        "/backend/targets: there is no server that can be asked; a Backend needs one, and no \
+         certificates that Otoroshi holds"
             .to_owned()
     })
 }

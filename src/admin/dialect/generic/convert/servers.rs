@@ -3,19 +3,20 @@
 use serde_json::{Value, json};
 
 use crate::model::upstream::{
-    ConnectionPool, Hash, HashBy, HealthCheck, LoadBalancer, Server, Sticky,
+    ConnectionPool, Hash, HashBy, HealthCheck, LoadBalancer, Server, Sticky, Tls,
 };
 use crate::model::{Upstream, defaults};
 
 /// The upstream that a `backend` object makes; none without a server that can be asked.
 ///
-/// Servers that want TLS are left out: Ringway does not speak it to servers yet, and must not send
-/// in the clear what was meant to be secret.
+/// All servers of an upstream are spoken to in one manner, that of the first that can be asked.
+/// Those that want another are left out: what was meant to be secret must not go in the clear.
 pub(super) fn read(name: &str, backend: &Value) -> Option<Upstream> {
     let targets = backend.get("targets").and_then(Value::as_array);
-    let plain = targets.into_iter().flatten();
-    let plain = plain.filter(|target| target.get("tls") != Some(&Value::Bool(true)));
-    let mut servers: Vec<Server> = plain.map(server).collect();
+    let targets = || targets.into_iter().flatten();
+    let tls = targets().find_map(manner)?;
+    let alike = targets().filter(|target| manner(target).as_ref() == Some(&tls));
+    let mut servers: Vec<Server> = alike.map(server).collect();
     servers.first()?;
     // Where all are for emergencies there is no other to wait for.
     if servers.iter().all(|server| server.backup) {
@@ -33,6 +34,7 @@ pub(super) fn read(name: &str, backend: &Value) -> Option<Upstream> {
     Some(Upstream {
         name: name.to_owned(),
         servers,
+        tls,
         load_balancer,
         hash,
         sticky,
@@ -45,7 +47,9 @@ pub(super) fn read(name: &str, backend: &Value) -> Option<Upstream> {
 /// The `backend` object of an upstream.
 pub(super) fn show(upstream: Option<&Upstream>, backend: &mut Value) {
     let Some(upstream) = upstream else { return };
-    let targets: Vec<Value> = upstream.servers.iter().map(target).collect();
+    let targets = upstream.servers.iter();
+    let targets = targets.map(|server| target(server, upstream.tls.as_ref()));
+    let targets: Vec<Value> = targets.collect();
     backend["targets"] = Value::Array(targets);
     backend["load_balancing"] = show_balancing(upstream);
     backend["health_check"] = match &upstream.health_check {
@@ -192,13 +196,45 @@ pub(super) fn time(backend: &Value, key: &str) -> Option<u64> {
     (1..=defaults::MS_MAX).contains(&time).then_some(time)
 }
 
-fn server(target: &Value) -> Server {
-    let text = |key| {
-        target
-            .get(key)
-            .and_then(Value::as_str)
-            .filter(|text| !text.is_empty())
+/// How a server is spoken to, under TLS or not; none if that cannot be said natively: then it is
+/// not asked. Certificates that Otoroshi holds are not files.
+fn manner(target: &Value) -> Option<Option<Tls>> {
+    if !is_set(target, "tls") {
+        return Some(None);
+    }
+    let hostname = text(target, "hostname").unwrap_or_default();
+    if hostname.starts_with(UNIX) {
+        return None;
+    }
+    let config = target.get("tls_config").unwrap_or(&Value::Null);
+    let in_force = is_set(config, "enabled");
+    let names = |key| {
+        let list = config.get(key).and_then(Value::as_array);
+        in_force && list.is_some_and(|list| !list.is_empty())
     };
+    let verify = !in_force || !(is_set(config, "loose") || is_set(config, "trust_all"));
+    if names("certs") || (verify && names("trusted_certs")) {
+        return None;
+    }
+    let named = text(target, "ip_address").map(|_| hostname.to_owned());
+    Some(Some(Tls {
+        server_name: named.filter(|name| !name.is_empty()),
+        verify,
+        ..Tls::default()
+    }))
+}
+
+fn is_set(object: &Value, key: &str) -> bool {
+    object.get(key) == Some(&Value::Bool(true))
+}
+
+fn text<'v>(object: &'v Value, key: &str) -> Option<&'v str> {
+    let text = object.get(key).and_then(Value::as_str);
+    text.filter(|text| !text.is_empty())
+}
+
+fn server(target: &Value) -> Server {
+    let text = |key| text(target, key);
     let number = |key| target.get(key).and_then(Value::as_u64).unwrap_or_default();
     let hostname = text("hostname").unwrap_or_default();
     let weight = u16::try_from(number("weight")).unwrap_or(u16::MAX);
@@ -222,30 +258,42 @@ fn server(target: &Value) -> Server {
 /// How the path of a unix socket stands among host names.
 const UNIX: &str = "unix:";
 
-/// The id that a server is shown with.
+/// The id that a server is shown with, where it is spoken to in the clear.
 pub(crate) fn target_id(hostname: &str, port: u16) -> String {
     format!("http://{hostname}:{port}")
 }
 
-fn target(server: &Server) -> Value {
-    let hostname = match (&server.address, &server.unix) {
+fn target(server: &Server, tls: Option<&Tls>) -> Value {
+    let address = match (&server.address, &server.unix) {
         (Some(address), _) => address.clone(),
         (None, Some(path)) => format!("{UNIX}{}", path.display()),
         (None, None) => String::new(),
     };
+    let is_ip = address.parse::<std::net::IpAddr>().is_ok();
+    let name = tls.and_then(|tls| tls.server_name.clone());
+    let (hostname, ip_address) = match name.filter(|_| is_ip) {
+        Some(name) => (name, Some(address)),
+        None => (address, None),
+    };
     let port = server.port.unwrap_or(80);
+    let id = match tls {
+        Some(_) => format!("https://{hostname}:{port}"),
+        None => target_id(&hostname, port),
+    };
+    let trusting = tls.is_some_and(|tls| !tls.verify);
     json!({
-        "id": target_id(&hostname, port),
+        "id": id,
         "hostname": hostname,
         "port": port,
-        "tls": false,
+        "tls": tls.is_some(),
         "weight": server.weight,
         "backup": server.backup,
         "predicate": {"type": "AlwaysMatch"},
         "protocol": "HTTP/1.1",
-        "ip_address": null,
+        "ip_address": ip_address,
         "tls_config": {
-            "certs": [], "trusted_certs": [], "enabled": false, "loose": false, "trust_all": false,
+            "certs": [], "trusted_certs": [], "enabled": trusting, "loose": trusting,
+            "trust_all": false,
         },
     })
 }

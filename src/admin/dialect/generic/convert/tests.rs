@@ -326,11 +326,98 @@ fn routes_with_the_same_servers_share_an_upstream() {
 
 #[test]
 fn what_wants_tls_is_never_sent_in_the_clear() {
-    let entity = filled(json!({
-        "id": "a", "name": "a", "frontend": {"domains": ["a.io"]},
-        "backend": {"targets": [{"hostname": "h", "port": 443, "tls": true}]},
-    }));
-    let native = route_to_native(entity).unwrap();
-    assert_eq!(native.upstream, None);
-    assert_eq!(native.route.respond.unwrap().status, 503);
+    let entity = |targets: Value| {
+        filled(json!({
+            "id": "a", "name": "a", "frontend": {"domains": ["a.io"]},
+            "backend": {"targets": targets},
+        }))
+    };
+    for (config, tls) in [
+        (json!({}), Some(json!({"verify": true}))),
+        (json!({"loose": true}), Some(json!({"verify": true}))),
+        (
+            json!({"enabled": true, "loose": true}),
+            Some(json!({"verify": false})),
+        ),
+        (
+            json!({"enabled": true, "trust_all": true}),
+            Some(json!({"verify": false})),
+        ),
+        (
+            json!({"trusted_certs": ["c"]}),
+            Some(json!({"verify": true})),
+        ),
+        (json!({"enabled": true, "trusted_certs": ["c"]}), None),
+        (
+            json!({"enabled": true, "loose": true, "certs": ["c"]}),
+            None,
+        ),
+    ] {
+        let target = json!({"hostname": "h", "port": 443, "tls": true, "tls_config": config});
+        let entity = entity(json!([target]));
+        let native = route_to_native(entity.clone()).unwrap();
+        let upstream = native.upstream.as_ref();
+        let said = upstream.and_then(|upstream| upstream.tls.as_ref());
+        assert_eq!(said.map(|tls| json!(tls)), tls, "{config}");
+        if upstream.is_none() {
+            assert_eq!(native.route.respond.as_ref().unwrap().status, 503);
+        }
+        assert_eq!(route_to_generic(&native.route, upstream), entity);
+    }
+}
+
+#[test]
+fn servers_of_one_upstream_are_spoken_to_in_one_manner() {
+    let read = |targets: Value| {
+        let backend = json!({"targets": targets});
+        servers::read("u", &backend).map(|upstream| {
+            let names = upstream
+                .servers
+                .iter()
+                .map(|one| one.address.clone().unwrap());
+            let names: Vec<String> = names.collect();
+            (names.join(" "), upstream.tls.map(|tls| tls.server_name))
+        })
+    };
+    let plain = json!({"hostname": "p", "port": 80});
+    let tls = json!({"hostname": "t", "port": 443, "tls": true});
+    let named =
+        |name: &str| json!({"hostname": name, "port": 443, "tls": true, "ip_address": "10.0.0.1"});
+    let unix = json!({"hostname": "unix:/a", "port": 443, "tls": true});
+    for (targets, names, said) in [
+        (json!([plain, tls, plain]), "p p", None),
+        (json!([tls, plain, tls]), "t t", Some(None)),
+        (json!([unix, plain]), "p", None),
+        (
+            json!([named("a"), tls, named("a"), named("b")]),
+            "10.0.0.1 10.0.0.1",
+            Some(Some("a")),
+        ),
+    ] {
+        let said = said.map(|name: Option<&str>| name.map(str::to_owned));
+        assert_eq!(read(targets), Some((names.to_owned(), said)));
+    }
+    assert_eq!(read(json!([unix])), None);
+}
+
+#[test]
+fn native_tls_is_shown_and_comes_back() {
+    for tls in [
+        json!({}),
+        json!({"verify": false}),
+        json!({"server_name": "a.io"}),
+        json!({"ca_file": "/ca.pem", "certificate": "/c.pem", "key": "/k.pem"}),
+    ] {
+        for address in ["10.0.0.1", "b.io"] {
+            let upstream: Upstream = serde_json::from_value(json!({
+                "name": "u", "servers": [{"address": address, "port": 443}], "tls": tls,
+            }))
+            .unwrap();
+            let mut entity = backend_to_generic(&upstream);
+            assert_eq!(entity["backend"]["targets"][0]["tls"], true);
+            BACKEND.fill(&mut entity);
+            let back = backend_to_native(entity).unwrap();
+            assert_eq!(back, upstream, "{tls} {address}");
+        }
+    }
 }

@@ -1,0 +1,651 @@
+//! A TLS session towards a server: records in, plaintext out, and back. It knows no socket.
+//!
+//! Ciphertext lies in lent buffers and is decrypted there; plaintext goes straight into the buffer
+//! that it is wanted in, and into one of the session's own only where that has no room. What TLS
+//! itself has to say (the end of a handshake, an alert, a change of keys) waits in `control` and
+//! leaves in front of whatever is sealed next: the order of records is the order of sending.
+//! rustls copies each record once on its way, both ways, in memory of its own.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustls::client::UnbufferedClientConnection;
+use rustls::pki_types::ServerName;
+use rustls::unbuffered::{ConnectionState, EncodeError, InsufficientSizeError, UnbufferedStatus};
+use rustls::{ClientConfig, Error};
+
+use super::buffer::{Buffer, BufferPool, Lease};
+
+/// Plaintext of one record at the most (RFC 8446 §5.1).
+const RECORD: usize = 16 * 1024;
+/// What sealing adds to one record at the most, of the suites that are spoken.
+const OVERHEAD: usize = 64;
+/// Records that are sealed, or received, at once.
+const RECORDS: usize = 4;
+/// Bytes of a buffer for messages of a few hundred bytes and for who waits.
+const SMALL: usize = 4 * 1024;
+/// Bytes of a buffer for bodies. No record and no message of a handshake may be larger.
+const LARGE: usize = RECORDS * (RECORD + 256);
+/// Bytes of a record's head (RFC 8446 §5.1).
+const HEAD: usize = 5;
+/// Buffers of each kind that rest.
+const RESTING: usize = 256;
+
+/// Buffers for records. A connection to a server has four of them at the most, and most often one,
+/// while it receives or sends; none while it is kept. So the number of connections bounds them.
+#[derive(Debug)]
+pub struct Records {
+    small: Rc<BufferPool>,
+    large: Rc<BufferPool>,
+}
+
+/// What went wrong between us and a server that TLS was spoken with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TlsFault {
+    /// It is not who it should be.
+    Certificate,
+    /// It said that something is wrong with us.
+    Alert,
+    /// It does not speak TLS as it should.
+    Protocol,
+}
+
+/// The session of one connection.
+pub(super) struct Session {
+    tls: UnbufferedClientConnection,
+    records: Rc<Records>,
+    /// What has come and is not read yet; none where there is nothing.
+    incoming: Option<Lease>,
+    /// Plaintext that had no room where it was wanted.
+    pending: Option<Lease>,
+    /// Records that have to leave before all others.
+    control: Option<Lease>,
+    /// The server has said that nothing more comes.
+    ended: bool,
+    /// What went wrong; nothing goes on after that.
+    fault: Option<TlsFault>,
+    /// Whether the last receive had no room left: a body is on its way.
+    in_bulk: bool,
+}
+
+/// How far the session has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Step {
+    /// There is more to do with what is at hand.
+    Again,
+    /// Nothing goes on before more has come.
+    Blocked,
+    /// The handshake is done, and all that is at hand is read.
+    Ready,
+    /// Both sides have said that nothing more comes.
+    Closed,
+}
+
+impl Records {
+    /// The pools of one core.
+    pub fn new() -> Rc<Self> {
+        Rc::new(Self {
+            small: BufferPool::new(SMALL, RESTING, usize::MAX),
+            large: BufferPool::new(LARGE, RESTING, usize::MAX),
+        })
+    }
+
+    /// A buffer for at least this many bytes.
+    fn lend(&self, bytes: usize) -> io::Result<Lease> {
+        let pool = match bytes <= SMALL {
+            true => &self.small,
+            false => &self.large,
+        };
+        let lent = pool.lend().filter(|lease| lease.capacity() >= bytes);
+        lent.ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+    }
+}
+
+impl TlsFault {
+    fn of(error: &Error) -> Self {
+        match error {
+            Error::AlertReceived(_) => Self::Alert,
+            Error::InvalidCertificate(_)
+            | Error::InvalidCertRevocationList(_)
+            | Error::NoCertificatesPresented
+            | Error::UnsupportedNameType => Self::Certificate,
+            _ => Self::Protocol,
+        }
+    }
+}
+
+impl Session {
+    /// One that has its first message to send.
+    pub(super) fn new(
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+        records: &Rc<Records>,
+    ) -> Result<Self, TlsFault> {
+        let tls = UnbufferedClientConnection::new(config, name);
+        Ok(Self {
+            tls: tls.map_err(|error| TlsFault::of(&error))?,
+            records: records.clone(),
+            incoming: None,
+            pending: None,
+            control: None,
+            ended: false,
+            fault: None,
+            in_bulk: true,
+        })
+    }
+
+    /// Goes on with the handshake; whether it is done. If not, what is in `control` must be sent
+    /// and more received.
+    pub(super) fn shake(&mut self) -> io::Result<bool> {
+        match self.run()? {
+            Step::Ready if self.fault.is_none() => {
+                self.in_bulk = false;
+                Ok(true)
+            }
+            Step::Blocked if !self.ended => Ok(false),
+            _ => Err(self.fail(TlsFault::Protocol)),
+        }
+    }
+
+    /// Whether the session goes on where another one ended.
+    pub(super) fn is_resumed(&self) -> bool {
+        self.tls.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
+    }
+
+    /// What went wrong, if something did.
+    pub(super) fn fault(&self) -> Option<TlsFault> {
+        self.fault
+    }
+
+    /// The server has said that nothing more comes.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Takes the records that have to leave.
+    pub(super) fn take_control(&mut self) -> Option<Lease> {
+        self.control.take()
+    }
+
+    /// Puts plaintext behind the filled part of `into`, as much as is at hand and has room; says
+    /// how much. 0 means that more has to come, or that nothing will.
+    pub(super) fn open(&mut self, into: &mut Buffer) -> io::Result<usize> {
+        let before = into.len();
+        loop {
+            self.take_pending(into);
+            let taken = into.len() - before;
+            let fits = taken == 0 || self.next_record() <= into.room();
+            if self.pending.is_some() || !fits {
+                return Ok(taken);
+            }
+            match self.step(Some(into)) {
+                Ok(Step::Again) => {}
+                Ok(_) => return Ok(into.len() - before),
+                // What came before is good; the failure will be there the next time too.
+                Err(_) if into.len() > before => return Ok(into.len() - before),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Whether nothing of use to us lies here, and the server has not ended.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        matches!(self.run(), Ok(Step::Ready)) && self.pending.is_none() && !self.ended
+    }
+
+    /// A buffer to receive into; what has come already will stand in front.
+    pub(super) fn room(&self) -> io::Result<Lease> {
+        let at_hand = self.incoming.as_ref().map_or(0, |incoming| incoming.len());
+        let bytes = match self.in_bulk || at_hand > 0 {
+            true => LARGE,
+            false => SMALL,
+        };
+        let mut lease = self.records.lend(bytes)?;
+        lease.reset(at_hand);
+        if lease.room() == 0 {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(lease)
+    }
+
+    /// Takes what has been received into a buffer from [`Session::room`].
+    pub(super) fn arrived(&mut self, mut fresh: Lease) -> io::Result<()> {
+        self.in_bulk = fresh.room() == 0;
+        if let Some(before) = self.incoming.take()
+            && !fresh.prepend(before.filled())
+        {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        self.incoming = Some(fresh);
+        Ok(())
+    }
+
+    /// Seals as much of `plain` as goes into one buffer, behind what has to leave before it; says
+    /// how much that is.
+    pub(super) fn seal(&mut self, plain: &[u8]) -> io::Result<(Lease, usize)> {
+        match self.run()? {
+            Step::Ready => {}
+            Step::Again | Step::Blocked | Step::Closed => {
+                return Err(io::ErrorKind::NotConnected.into());
+            }
+        }
+        let mut out = match self.control.take() {
+            // Only a long chain of certificates of ours is that long: it goes alone.
+            Some(control) if control.len() > LARGE / 2 => return Ok((control, 0)),
+            control => control,
+        };
+        let said = out.as_ref().map_or(0, |control| control.len());
+        let most = LARGE - said - OVERHEAD * (RECORDS + 1);
+        let count = plain.len().min(most).min(RECORDS * RECORD);
+        let bytes = said + count + OVERHEAD * (count.div_ceil(RECORD) + 1);
+        let mut out = match out.take() {
+            Some(control) if control.headroom() + bytes <= control.capacity() => control,
+            control => {
+                let mut larger = self.records.lend(bytes)?;
+                let control = control.as_ref().map(|control| control.filled());
+                let _ = larger.append(control.unwrap_or_default());
+                larger
+            }
+        };
+        let UnbufferedStatus { discard, state } = {
+            let incoming = self.incoming.as_mut();
+            let incoming = incoming.map_or(&mut [][..], |incoming| incoming.filled_mut());
+            self.tls.process_tls_records(incoming)
+        };
+        let sealed = match state {
+            Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                let piece = plain.get(..count).unwrap_or_default();
+                traffic.encrypt(piece, out.spare_mut()).ok()
+            }
+            _ => None,
+        };
+        self.discard(discard);
+        let Some(sealed) = sealed else {
+            return Err(self.fail(TlsFault::Protocol));
+        };
+        out.added(sealed);
+        Ok((out, count))
+    }
+
+    /// Says that nothing more comes from us; it has to leave then.
+    pub(super) fn end(&mut self) -> io::Result<()> {
+        if self.run()? != Step::Ready {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        let mut control = match self.control.take() {
+            Some(control) => control,
+            None => self.records.lend(SMALL)?,
+        };
+        let incoming = self.incoming.as_mut();
+        let incoming = incoming.map_or(&mut [][..], |incoming| incoming.filled_mut());
+        let UnbufferedStatus { discard, state } = self.tls.process_tls_records(incoming);
+        if let Ok(ConnectionState::WriteTraffic(mut traffic)) = state
+            && let Ok(count) = traffic.queue_close_notify(control.spare_mut())
+        {
+            control.added(count);
+        }
+        self.discard(discard);
+        self.control = Some(control);
+        Ok(())
+    }
+
+    /// Goes on until there is nothing more to do with what is at hand; plaintext is kept.
+    fn run(&mut self) -> io::Result<Step> {
+        loop {
+            match self.step(None)? {
+                Step::Again => {}
+                step => return Ok(step),
+            }
+        }
+    }
+
+    /// One step. Plaintext goes into `into`, and what has no room there is kept.
+    fn step(&mut self, mut into: Option<&mut Buffer>) -> io::Result<Step> {
+        if self.fault.is_some() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        let incoming = self.incoming.as_mut();
+        let incoming = incoming.map_or(&mut [][..], |incoming| incoming.filled_mut());
+        let UnbufferedStatus { mut discard, state } = self.tls.process_tls_records(incoming);
+        let step = match state {
+            Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                let mut kept = Ok(());
+                while let Some(Ok(record)) = traffic.next_record() {
+                    discard += record.discard;
+                    let rest = put(record.payload, into.as_deref_mut());
+                    kept = kept.and_then(|()| keep(&mut self.pending, rest, &self.records));
+                }
+                kept.map(|()| Step::Again).map_err(|_| TlsFault::Protocol)
+            }
+            Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                let said = say(&mut self.control, &self.records, |out| data.encode(out));
+                said.map(|()| Step::Again).map_err(|_| TlsFault::Protocol)
+            }
+            Ok(ConnectionState::TransmitTlsData(data)) => {
+                data.done();
+                Ok(Step::Again)
+            }
+            Ok(ConnectionState::PeerClosed) => {
+                self.ended = true;
+                Ok(Step::Again)
+            }
+            Ok(ConnectionState::Closed) => Ok(Step::Closed),
+            Ok(ConnectionState::BlockedHandshake) => Ok(Step::Blocked),
+            Ok(ConnectionState::WriteTraffic(_)) => Ok(Step::Ready),
+            Ok(_) => Err(TlsFault::Protocol),
+            Err(error) => Err(TlsFault::of(&error)),
+        };
+        self.discard(discard);
+        step.map_err(|fault| self.fail(fault))
+    }
+
+    /// Notes what went wrong. What rustls wants the server to know of that is to leave.
+    #[cold]
+    fn fail(&mut self, fault: TlsFault) -> io::Error {
+        self.fault = Some(fault);
+        // Only then: what has failed must not be looked at again.
+        while self.tls.wants_write() {
+            let incoming = self.incoming.as_mut();
+            let incoming = incoming.map_or(&mut [][..], |incoming| incoming.filled_mut());
+            let UnbufferedStatus { discard, state } = self.tls.process_tls_records(incoming);
+            let said = match state {
+                Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    say(&mut self.control, &self.records, |out| data.encode(out)).is_ok()
+                }
+                _ => false,
+            };
+            self.discard(discard);
+            if !said {
+                break;
+            }
+        }
+        io::ErrorKind::InvalidData.into()
+    }
+
+    fn discard(&mut self, bytes: usize) {
+        let Some(incoming) = &mut self.incoming else {
+            return;
+        };
+        incoming.consume(bytes);
+        if incoming.is_empty() {
+            self.incoming = None;
+        }
+    }
+
+    /// Moves kept plaintext to where it is wanted.
+    fn take_pending(&mut self, into: &mut Buffer) {
+        let Some(pending) = &mut self.pending else {
+            return;
+        };
+        let count = pending.len().min(into.room());
+        if into.append(pending.filled().get(..count).unwrap_or_default()) {
+            pending.consume(count);
+        }
+        if pending.is_empty() {
+            self.pending = None;
+        }
+    }
+
+    /// The bytes of the record that comes next, sealed; 0 if its head is not at hand.
+    fn next_record(&self) -> usize {
+        let incoming = self.incoming.as_ref().map(|incoming| incoming.filled());
+        match incoming.and_then(|incoming| incoming.get(..HEAD)) {
+            Some([_, _, _, high, low]) => usize::from(u16::from_be_bytes([*high, *low])),
+            _ => 0,
+        }
+    }
+}
+
+/// Puts what there is room for behind the filled part of `into`; gives back the rest.
+fn put<'b>(bytes: &'b [u8], into: Option<&mut Buffer>) -> &'b [u8] {
+    let Some(into) = into else { return bytes };
+    let (now, rest) = bytes.split_at(bytes.len().min(into.room()));
+    match into.append(now) {
+        true => rest,
+        false => bytes,
+    }
+}
+
+/// Keeps plaintext that has no other place yet.
+fn keep(pending: &mut Option<Lease>, bytes: &[u8], records: &Records) -> io::Result<()> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let mut lease = match pending.take() {
+        Some(lease) => lease,
+        None => records.lend(LARGE)?,
+    };
+    let kept = lease.append(bytes);
+    *pending = Some(lease);
+    match kept {
+        true => Ok(()),
+        false => Err(io::ErrorKind::OutOfMemory.into()),
+    }
+}
+
+/// Has a record written behind what has to leave, in a larger buffer if need be.
+fn say(
+    control: &mut Option<Lease>,
+    records: &Records,
+    mut encode: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>,
+) -> io::Result<()> {
+    let mut lease = match control.take() {
+        Some(lease) => lease,
+        None => records.lend(SMALL)?,
+    };
+    let mut written = encode(lease.spare_mut());
+    if let Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) = written {
+        let mut larger = records.lend((lease.len() + required_size).max(SMALL + 1))?;
+        let _ = larger.append(lease.filled());
+        lease = larger;
+        written = encode(lease.spare_mut());
+    }
+    let said = written.map(|count| lease.added(count));
+    *control = Some(lease);
+    said.map_err(|_| io::ErrorKind::OutOfMemory.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use proptest::prelude::*;
+    use rcgen::generate_simple_self_signed;
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::server::ServerConfig;
+    use rustls::{RootCertStore, ServerConnection};
+
+    use super::*;
+
+    /// A client and a server that trust each other, with nothing between them.
+    struct Pair {
+        client: Session,
+        server: ServerConnection,
+        /// What has reached the server.
+        got: Vec<u8>,
+    }
+
+    fn pair(versions: &[&'static rustls::SupportedProtocolVersion]) -> Pair {
+        let own = generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(own.cert.der().clone()).unwrap();
+        let client = ClientConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let server = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![own.cert.der().clone()], key)
+            .unwrap();
+        let name = ServerName::try_from("a.test").unwrap();
+        Pair {
+            client: Session::new(Arc::new(client), name, &Records::new()).unwrap(),
+            server: ServerConnection::new(Arc::new(server)).unwrap(),
+            got: Vec::new(),
+        }
+    }
+
+    impl Pair {
+        /// What the server has to send, in pieces of these sizes.
+        fn deliver(&mut self, sizes: &mut impl Iterator<Item = usize>) -> io::Result<()> {
+            let mut sealed = Vec::new();
+            while self.server.wants_write() {
+                self.server.write_tls(&mut sealed)?;
+            }
+            let mut rest = sealed.as_slice();
+            while !rest.is_empty() {
+                let mut room = self.client.room()?;
+                let count = sizes
+                    .next()
+                    .unwrap_or(1)
+                    .clamp(1, room.room().min(rest.len()));
+                let (piece, later) = rest.split_at(count);
+                assert!(room.append(piece));
+                self.client.arrived(room)?;
+                self.client.run()?;
+                rest = later;
+            }
+            Ok(())
+        }
+
+        fn hand_over(&mut self, sealed: &Lease) {
+            let mut rest = sealed.filled();
+            while !rest.is_empty() {
+                self.server.read_tls(&mut rest).unwrap();
+                self.server.process_new_packets().unwrap();
+                // The error says that there is no more for now.
+                let _ = self.server.reader().read_to_end(&mut self.got);
+            }
+        }
+
+        fn shake(&mut self, sizes: &mut impl Iterator<Item = usize>) {
+            loop {
+                let done = self.client.shake().unwrap();
+                if let Some(control) = self.client.take_control() {
+                    self.hand_over(&control);
+                }
+                self.deliver(sizes).unwrap();
+                if done {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn bytes(count: usize) -> Vec<u8> {
+        (0..count).map(|at| (at % 251) as u8).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn what_goes_in_comes_out(
+            old in any::<bool>(),
+            sizes in prop::collection::vec(1..5_000usize, 1..20),
+            up in prop::collection::vec(0..90_000usize, 0..5),
+            down in prop::collection::vec(0..40_000usize, 0..5),
+            room in 1..20_000usize,
+            refreshes in any::<bool>(),
+        ) {
+            let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
+            let mut pair = pair(&versions[usize::from(old)..=usize::from(old)]);
+            let mut sizes = sizes.into_iter().cycle();
+            pair.shake(&mut sizes);
+            for count in up {
+                let plain = bytes(count);
+                let mut rest = plain.as_slice();
+                pair.got.clear();
+                while !rest.is_empty() {
+                    let (sealed, taken) = pair.client.seal(rest).unwrap();
+                    pair.hand_over(&sealed);
+                    rest = &rest[taken..];
+                }
+                prop_assert!(pair.got == plain);
+            }
+            for count in down {
+                if refreshes && !old {
+                    pair.server.refresh_traffic_keys().unwrap();
+                }
+                let plain = bytes(count);
+                pair.server.writer().write_all(&plain).unwrap();
+                pair.deliver(&mut sizes).unwrap();
+                let mut into = Buffer::with_capacity(room);
+                let mut got = Vec::new();
+                while pair.client.open(&mut into).unwrap() > 0 {
+                    got.extend_from_slice(into.filled());
+                    into.reset(0);
+                }
+                prop_assert!(got == plain);
+                prop_assert!(pair.client.is_quiet() && pair.client.incoming.is_none());
+            }
+            pair.server.send_close_notify();
+            pair.deliver(&mut sizes).unwrap();
+            prop_assert!(pair.client.has_ended() && !pair.client.is_quiet());
+            pair.client.end().unwrap();
+            let control = pair.client.take_control().unwrap();
+            pair.hand_over(&control);
+            prop_assert!(pair.server.reader().read(&mut [0]).is_ok_and(|count| count == 0));
+        }
+
+        #[test]
+        fn nothing_that_comes_makes_it_panic(
+            at_once in any::<bool>(),
+            flip in any::<prop::sample::Index>(),
+            noise in prop::collection::vec(any::<u8>(), 1..6_000),
+            sizes in prop::collection::vec(1..5_000usize, 1..20),
+        ) {
+            let mut pair = pair(&[&rustls::version::TLS13]);
+            let mut sizes = sizes.into_iter().cycle();
+            if at_once {
+                let _ = pair.client.shake();
+            } else {
+                pair.shake(&mut sizes);
+            }
+            let mut sealed = noise;
+            if !at_once {
+                pair.server.writer().write_all(&sealed).unwrap();
+                sealed.clear();
+                pair.server.write_tls(&mut sealed).unwrap();
+                let at = flip.index(sealed.len());
+                sealed[at] ^= 1;
+            }
+            let mut into = Buffer::with_capacity(1_000);
+            for piece in sealed.chunks(sizes.next().unwrap()) {
+                let Ok(mut room) = pair.client.room() else { break };
+                let _ = room.append(piece);
+                let _ = pair.client.arrived(room);
+                let _ = pair.client.shake();
+                let _ = pair.client.open(&mut into);
+                let _ = pair.client.seal(b"x");
+                into.reset(0);
+            }
+            let _ = pair.client.end();
+            prop_assert!(!pair.client.is_quiet() || pair.client.fault().is_none());
+        }
+    }
+
+    #[test]
+    fn a_server_without_proof_is_told_so() {
+        let mut right = pair(&[&rustls::version::TLS13]);
+        // This server has a certificate that the client knows nothing of.
+        right.server = pair(&[&rustls::version::TLS13]).server;
+        let mut sizes = std::iter::repeat(usize::MAX);
+        assert!(!right.client.shake().unwrap());
+        let hello = right.client.take_control().unwrap();
+        right.hand_over(&hello);
+        assert!(right.deliver(&mut sizes).is_err());
+        assert_eq!(right.client.fault(), Some(TlsFault::Certificate));
+        let alert = right.client.take_control().unwrap();
+        let mut rest = alert.filled();
+        right.server.read_tls(&mut rest).unwrap();
+        let told = right.server.process_new_packets();
+        assert!(matches!(told, Err(Error::AlertReceived(_))), "{told:?}");
+    }
+}
