@@ -16,7 +16,7 @@ enum Level<T> {
     /// The bit of each that has no free place is set in `full`. The bits of a number from `shift`
     /// on say which one is meant.
     Node {
-        below: Arc<[Level<T>]>,
+        below: Arc<[Self]>,
         full: u32,
         shift: u8,
     },
