@@ -3,8 +3,6 @@
 
 mod common;
 
-use std::io::Read;
-
 use common::*;
 
 fn upstream(name: &str, origin: &ScriptedOrigin) -> String {
@@ -182,20 +180,6 @@ fn a_copy_that_fails_is_not_seen() {
     ringway.finish();
     assert_eq!(none.requests().len(), 1);
     none.finish();
-}
-
-/// What a compressed body is.
-fn plain(coding: &str, body: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    match coding {
-        "gzip" => flate2::read::GzDecoder::new(body).read_to_end(&mut out),
-        "br" => brotli::Decompressor::new(body, 4_096).read_to_end(&mut out),
-        "zstd" => zstd::stream::read::Decoder::new(body)
-            .and_then(|mut decoder| decoder.read_to_end(&mut out)),
-        other => panic!("{other}"),
-    }
-    .expect("a whole compressed body");
-    out
 }
 
 fn text(length: usize, lines: &str) -> Vec<u8> {

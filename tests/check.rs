@@ -82,6 +82,23 @@ fn every_fault_is_on_stderr_with_its_line() {
 }
 
 #[test]
+fn files_for_tls_are_looked_for_and_nothing_starts_without_them() {
+    let yaml = "listeners: [{port: 0}]\nworkers: 1\nupstreams:\n  - name: app\n    tls:\n      \
+                ca_file: /nonexistent/ca.pem\n    servers: [{address: 127.0.0.1, port: 1}]\n";
+    let file = Scratch::new("tls.yaml", yaml);
+    let what = "/nonexistent/ca.pem cannot be read: No such file";
+    let output = ringway(&["check", file.path()]);
+    assert_eq!(output.status.code(), Some(0));
+    let warning = format!("{}: warning: $.upstreams[0].tls: {what}", file.path());
+    assert!(text(&output.stderr).starts_with(&warning), "{output:?}");
+    let output = ringway(&["run", "--config", file.path()]);
+    assert_eq!(output.status.code(), Some(1));
+    let fault = format!("upstream 'app': tls: {what}");
+    let said = [text(&output.stdout), text(&output.stderr)].concat();
+    assert!(said.contains(&fault), "{said}");
+}
+
+#[test]
 fn a_warning_does_not_change_the_exit_status() {
     let json = r#"{"listeners": [{"port": 80}], "access_log": {"path": "/nonexistent/a.log"}}"#;
     let file = Scratch::new("warning.json", json);

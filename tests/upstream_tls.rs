@@ -721,3 +721,49 @@ fn what_is_asked_beside_a_request_is_asked_over_tls_too() {
         origin.finish();
     });
 }
+
+#[test]
+fn files_are_followed() {
+    on_both_drivers(|driver| {
+        let (first, second) = (Authority::new(), Authority::new());
+        let origin = ScriptedOrigin::answering(ok("served"));
+        let directory = new_directory();
+        let file = first.write(&directory, "ca.pem");
+        let front = |authority: &Authority| {
+            let config = authority.vouch(&["127.0.0.1"]).server(&BOTH, None);
+            TlsFront::start(config, origin.address())
+        };
+        let (before, after) = (front(&first), front(&second));
+        let configuration = format!(
+            "upstreams:\n\
+             - {{name: before, tls: {{{ca}}}, servers: [{{address: 127.0.0.1, port: {}}}]}}\n\
+             - {{name: after, tls: {{{ca}}}, servers: [{{address: 127.0.0.1, port: {}}}]}}\n\
+             routes: [{{path: /before, upstream: before}}, {{path: /after, upstream: after}}]\n",
+            before.address().port(),
+            after.address().port(),
+            ca = ca(&file),
+        );
+        let ringway = Ringway::start_in(directory.clone(), &configuration, driver);
+        let mut client = RawClient::connect(ringway.address());
+        let mut ask = |path: &str| {
+            let request = format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n");
+            client.exchange(request).status()
+        };
+        assert_eq!((ask("/before"), ask("/after")), (200, 502));
+        // What is no certificate changes nothing.
+        std::fs::write(&file, "hello").unwrap();
+        wait_until("it is in the log", || {
+            let log = ringway.log().join("\n");
+            log.contains("the certificates stay as they are")
+                .then_some(())
+        });
+        assert_eq!((ask("/before"), ask("/after")), (200, 502));
+        second.write(&directory, "ca.pem");
+        wait_until("it is in force", || (ask("/after") == 200).then_some(()));
+        // The connection that was kept is not used any more either.
+        wait_until("for both", || (ask("/before") == 502).then_some(()));
+        drop(client);
+        ringway.finish();
+        origin.finish();
+    });
+}

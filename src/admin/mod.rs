@@ -7,6 +7,7 @@
 
 mod amend;
 mod audit;
+mod certificates;
 mod clock;
 mod commit;
 mod condition;
@@ -50,6 +51,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::certificates::Certificates;
 use self::core::{Core, Message};
 use self::discover::Discovery;
 pub use self::guard::KeyError;
@@ -126,6 +128,8 @@ impl Control {
         prober.follow(&table);
         let mut keys = Keys::new();
         keys.follow(&table);
+        let mut certificates = Certificates::new();
+        certificates.follow(&table);
         drop(table);
         let mut newest = core.newest.subscribe();
         core.in_force.wait(core.epoch(), START_WITHIN).await;
@@ -161,9 +165,13 @@ impl Control {
                 change = keys.next() => {
                     let _ = core.queue.send(Message::Observe(change)).await;
                 }
+                change = certificates.next() => {
+                    let _ = core.queue.send(Message::Observe(change)).await;
+                }
                 _ = newest.changed() => {
                     let table = core.state.borrow().snapshot.table.clone();
                     prober.follow(&table);
+                    certificates.follow(&table);
                     for change in discovery.follow(&table).into_iter().chain(keys.follow(&table)) {
                         let _ = core.queue.send(Message::Observe(change)).await;
                     }

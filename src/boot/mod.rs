@@ -235,7 +235,7 @@ fn parts(
             inbox,
             cache,
             waking,
-            non_blocking: driver == Driver::Epoll,
+            driver,
             counters: counters.clone(),
             log: lines.next().map(|lines| (lines, format)),
         },

@@ -66,6 +66,8 @@ counters! {
     upstream_connections,
     /// Gauge: of these, without a request.
     upstream_idle,
+    /// Gauge: buffers lent to connections for the heads of requests.
+    head_buffers_out,
     /// Gauge: large buffers lent.
     large_buffers_out,
     /// Gauge: tunnels open.

@@ -149,8 +149,7 @@ pub struct Server {
     pub fail_timeout_ms: u64,
 }
 
-/// Speaking TLS to the servers of an upstream: versions 1.2 and 1.3. The files are read when the
-/// configuration is, and when the upstream is written.
+/// Speaking TLS to the servers of an upstream: versions 1.2 and 1.3. The files are followed.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tls {

@@ -23,6 +23,9 @@ pub struct Buffer {
 /// Bytes behind what is received, for what must follow it in the same send.
 pub const TAIL: usize = 16;
 
+/// A byte with which no message begins.
+const MARK: u8 = 0;
+
 impl Buffer {
     /// An empty buffer of this many bytes.
     pub fn with_capacity(bytes: usize) -> Self {
@@ -111,6 +114,19 @@ impl Buffer {
     #[inline]
     pub fn limit(&mut self, bytes: u64) {
         self.limit = usize::try_from(bytes).unwrap_or(usize::MAX);
+    }
+
+    /// Makes it visible whether something is received from now on, even if nobody is told.
+    #[inline]
+    pub(super) fn mark(&mut self) {
+        if let Some(next) = self.memory.get_mut(self.end) {
+            *next = MARK;
+        }
+    }
+
+    /// Whether nothing has been received since [`Buffer::mark`].
+    pub(super) fn is_marked(&self) -> bool {
+        self.memory.get(self.end) == Some(&MARK)
     }
 
     /// Keeps this many bytes of the filled part.

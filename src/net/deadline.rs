@@ -2,11 +2,13 @@
 //!
 //! A timer per wait costs 4 % of a request; one number per stream, looked through twenty times a
 //! second, costs nothing. A stream whose time is up is shut down, so that whoever waits on it gets
-//! an end or an error, and finds [`Deadline::has_passed`] as the reason.
+//! an end or an error, and finds [`Deadline::has_passed`] as the reason. Whoever waits for a next
+//! request is first told to rest, that is, to wait on without a buffer (see `rest`).
 
 use std::cell::{Cell, RefCell};
 use std::net::Shutdown;
 use std::rc::Rc;
+use std::task::Waker;
 use std::time::Duration;
 
 use super::stream::Stream;
@@ -14,11 +16,24 @@ use super::stream::Stream;
 /// How often the clock ticks: no deadline is kept more exactly than this.
 pub const TICK: Duration = Duration::from_millis(50);
 
+/// Ticks of silence after which a wait for a next request goes on without a buffer. A connection
+/// that is used more often than that never pays for it; one that is used less would find its buffer
+/// gone from the cache anyway.
+pub const REST_TICKS: u64 = 6;
+
+/// The same in milliseconds.
+pub const REST_MS: u64 = REST_TICKS * TICK.as_millis() as u64;
+
+/// Waits that are told to rest in one tick: a few microseconds each. The others follow.
+const RESTS_PER_TICK_MAX: usize = 256;
+
 const NEVER: u64 = u64::MAX;
 
 /// All deadlines of one core.
 #[derive(Debug, Default)]
 pub struct Deadlines {
+    /// Whether waits are told to rest.
+    rests: bool,
     /// Ticks since the core started.
     now: Cell<u64>,
     /// When each place is due, in ticks; dense, so that looking through it is one sweep.
@@ -34,6 +49,8 @@ struct Place {
     passed: bool,
     /// Whose wait is in vain once this stream is broken.
     dependent: Option<Rc<Stream>>,
+    /// The task that waits on the stream, to be told to rest.
+    waker: Option<Waker>,
 }
 
 /// How a stream is ended.
@@ -45,13 +62,15 @@ enum Manner {
     Receiving,
     /// The same, and nothing is lost if it ends sooner.
     Idle,
+    /// Not yet: the task is told to rest, and sets the time that is left.
+    Resting,
 }
 
 impl Manner {
     fn directions(self) -> Shutdown {
         match self {
             Self::Wholly => Shutdown::Both,
-            Self::Receiving | Self::Idle => Shutdown::Read,
+            Self::Receiving | Self::Idle | Self::Resting => Shutdown::Read,
         }
     }
 }
@@ -63,12 +82,23 @@ const LOOK_TICKS: u64 = 10;
 #[derive(Debug)]
 pub struct Deadline {
     all: Rc<Deadlines>,
-    place: usize,
+    /// Half a word: each connection has the memory of it.
+    place: u32,
     /// What its place says, if nothing depends on the stream: most waits change only the time.
     said: Cell<Option<Manner>>,
+    /// Whether there is a task to be told to rest.
+    rests: Cell<bool>,
 }
 
 impl Deadlines {
+    /// No deadlines yet. `rests` says whether waits for a next request are told to rest.
+    pub fn new(rests: bool) -> Self {
+        Self {
+            rests,
+            ..Self::default()
+        }
+    }
+
     /// The present tick.
     #[inline]
     pub fn now(&self) -> u64 {
@@ -95,6 +125,7 @@ impl Deadlines {
             manner: Manner::Wholly,
             passed: false,
             dependent: None,
+            waker: None,
         };
         let free = self.free.borrow_mut().pop();
         let index = match free {
@@ -111,19 +142,29 @@ impl Deadlines {
         };
         Deadline {
             all: self.clone(),
-            place: index,
+            // Fewer than there can be descriptors.
+            place: index as u32,
             said: Cell::new(Some(Manner::Wholly)),
+            rests: Cell::new(false),
         }
     }
 
-    /// One tick later: ends every stream whose time is up.
+    /// One tick later: ends every stream whose time is up, or tells who waits on it to rest.
     pub fn tick(&self) {
         let now = self.now.get() + 1;
         self.now.set(now);
+        let mut told = 0;
         let mut due = self.due.borrow_mut();
         for (index, at) in due.iter_mut().enumerate().filter(|(_, at)| **at <= now) {
-            *at = NEVER;
-            self.end(index);
+            let place = &mut self.places.borrow_mut()[index];
+            if place.manner != Manner::Resting {
+                *at = NEVER;
+                place.end();
+            } else if told < RESTS_PER_TICK_MAX {
+                *at = NEVER;
+                told += 1;
+                place.waker.iter().for_each(Waker::wake_by_ref);
+            }
         }
         drop(due);
         if now.is_multiple_of(LOOK_TICKS) {
@@ -143,26 +184,22 @@ impl Deadlines {
 
     /// Ends every stream that only waits for a next request.
     pub fn end_idle(&self) {
-        let count = self.places.borrow().len();
-        for index in 0..count {
-            if self.places.borrow()[index].manner == Manner::Idle {
-                self.end(index);
-            }
-        }
+        let mut places = self.places.borrow_mut();
+        let idle = |place: &&mut Place| matches!(place.manner, Manner::Idle | Manner::Resting);
+        places.iter_mut().filter(idle).for_each(Place::end);
     }
 
     /// Ends every stream.
     pub fn end_all(&self) {
-        let count = self.places.borrow().len();
-        (0..count).for_each(|index| self.end(index));
+        self.places.borrow_mut().iter_mut().for_each(Place::end);
     }
+}
 
-    fn end(&self, index: usize) {
-        let mut places = self.places.borrow_mut();
-        let place = &mut places[index];
-        if let Some(stream) = &place.stream {
-            place.passed = true;
-            stream.shut(place.manner.directions());
+impl Place {
+    fn end(&mut self) {
+        if let Some(stream) = &self.stream {
+            self.passed = true;
+            stream.shut(self.manner.directions());
         }
     }
 }
@@ -180,16 +217,41 @@ impl Deadline {
         self.put(tick, Manner::Wholly);
     }
 
-    /// Sets the time after which receiving ends; an answer can still be sent. `idle` says that
-    /// nothing is lost if it ends sooner.
+    /// Sets the time after which receiving ends; an answer can still be sent.
     #[inline]
-    pub fn set_receiving(&self, ms: u64, idle: bool) {
-        let manner = if idle {
-            Manner::Idle
+    pub fn set_receiving(&self, ms: u64) {
+        self.put(self.all.after(ms), Manner::Receiving);
+    }
+
+    /// The same, where nothing is lost if it ends sooner: between two requests.
+    #[inline]
+    pub fn set_idle(&self, ms: u64) {
+        self.put(self.all.after(ms), Manner::Idle);
+    }
+
+    /// The same, but the task is told to rest first, if it has asked for that and `ms` is not over
+    /// before. It is to go on with [`Deadline::set_idle`] and what is left then.
+    #[inline]
+    pub fn set_resting(&self, ms: u64) {
+        if self.rests.get() && (ms == 0 || ms > REST_MS) {
+            self.put(self.all.now() + REST_TICKS, Manner::Resting);
         } else {
-            Manner::Receiving
-        };
-        self.put(self.all.after(ms), manner);
+            self.set_idle(ms);
+        }
+    }
+
+    /// Names the task that waits on the stream, so that it can be told to rest.
+    pub fn tell(&self, task: &Waker) {
+        if self.all.rests {
+            self.all.places.borrow_mut()[self.index()].waker = Some(task.clone());
+            self.rests.set(true);
+        }
+    }
+
+    /// Whether the task has been told to rest, in the wait that it is in.
+    #[inline]
+    pub fn is_told(&self) -> bool {
+        self.said.get() == Some(Manner::Resting) && self.all.due.borrow()[self.index()] == NEVER
     }
 
     /// Takes the deadline away; nothing is received for now. Should the stream break meanwhile,
@@ -197,7 +259,7 @@ impl Deadline {
     #[inline]
     pub fn suspend(&self, dependent: &Rc<Stream>) {
         self.clear();
-        self.all.places.borrow_mut()[self.place].dependent = Some(dependent.clone());
+        self.all.places.borrow_mut()[self.index()].dependent = Some(dependent.clone());
         self.said.set(None);
     }
 
@@ -210,19 +272,24 @@ impl Deadline {
     /// Whether the stream was ended by the clock.
     #[inline]
     pub fn has_passed(&self) -> bool {
-        self.all.places.borrow()[self.place].passed
+        self.all.places.borrow()[self.index()].passed
     }
 
     #[inline]
     fn put(&self, tick: u64, manner: Manner) {
-        self.all.due.borrow_mut()[self.place] = tick;
+        self.all.due.borrow_mut()[self.index()] = tick;
         if self.said.get() != Some(manner) {
             self.say(manner);
         }
     }
 
+    #[inline]
+    fn index(&self) -> usize {
+        self.place as usize
+    }
+
     fn say(&self, manner: Manner) {
-        let place = &mut self.all.places.borrow_mut()[self.place];
+        let place = &mut self.all.places.borrow_mut()[self.index()];
         place.manner = manner;
         place.dependent = None;
         self.said.set(Some(manner));
@@ -231,9 +298,9 @@ impl Deadline {
 
 impl Drop for Deadline {
     fn drop(&mut self) {
-        self.all.due.borrow_mut()[self.place] = NEVER;
-        let place = &mut self.all.places.borrow_mut()[self.place];
-        (place.stream, place.dependent) = (None, None);
-        self.all.free.borrow_mut().push(self.place);
+        self.all.due.borrow_mut()[self.index()] = NEVER;
+        let place = &mut self.all.places.borrow_mut()[self.index()];
+        (place.stream, place.dependent, place.waker) = (None, None, None);
+        self.all.free.borrow_mut().push(self.index());
     }
 }

@@ -8,17 +8,20 @@ mod buffer;
 mod deadline;
 mod driver;
 mod listener;
+mod records;
+mod rest;
 mod secure;
 mod session;
 mod stream;
 mod wake;
 
 pub use buffer::{Buffer, BufferPool, Lease, TAIL};
-pub use deadline::{Deadline, Deadlines, TICK};
+pub use deadline::{Deadline, Deadlines, REST_MS, REST_TICKS, TICK};
 pub use driver::{Driver, DriverChoice, Flags, ProbeError, probe, run};
 pub use listener::{Listener, bind};
+pub use records::Records;
 pub use secure::{Shaken, shake_hands};
-pub use session::{Records, TlsFault};
+pub use session::TlsFault;
 pub use stream::{Stream, connect_tcp, connect_unix};
 pub use wake::{Bell, Waking, bell};
 

@@ -18,7 +18,8 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use super::buffer::Lease;
-use super::session::{Records, Session, TlsFault};
+use super::records::Records;
+use super::session::{Session, TlsFault};
 use super::stream::{Done, Socket, Stream};
 
 /// Receives that are looked through to find out whether a kept connection is quiet. What TLS has to

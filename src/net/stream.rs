@@ -8,6 +8,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use monoio::buf::IoBufMut;
 use monoio::io::{AsyncReadRent, AsyncWriteRent};
 use monoio::net::{TcpStream, UnixStream};
 use rustix::net::RecvFlags;
@@ -62,7 +63,10 @@ impl std::fmt::Debug for Stream {
 
 impl Socket {
     #[inline]
-    pub(super) fn receive(&self, buffer: Lease) -> impl Future<Output = Done> {
+    pub(super) fn receive<B: IoBufMut>(
+        &self,
+        buffer: B,
+    ) -> impl Future<Output = (io::Result<usize>, B)> {
         // SAFETY: monoio declares a TcpStream safe to split in a receiving and a sending half
         // (`unsafe impl Split`), each behind its own `&mut`. This is the only place that makes the
         // receiving one; the borrow ends when the call returns, as the operation holds its own
@@ -76,9 +80,14 @@ impl Socket {
         unsafe { &mut *self.0.get() }.write(buffer)
     }
 
+    async fn readable(&self) -> io::Result<()> {
+        // Not `relaxed`: on epoll that would return for what was received long ago.
+        self.raw().readable(false).await
+    }
+
     fn raw(&self) -> &TcpStream {
-        // SAFETY: a shared look that ends before any operation starts; no `&mut` lives across
-        // calls.
+        // SAFETY: a shared look that ends before any operation starts, as nothing else may be under
+        // way where it lasts; no `&mut` lives across calls.
         unsafe { &*self.0.get() }
     }
 }
@@ -104,7 +113,15 @@ impl Stream {
         }
     }
 
-    /// The bare socket, if there is no TLS on it yet.
+    /// The bare socket, if there is no TLS on it.
+    pub(super) fn plain(&self) -> Option<&Socket> {
+        match &self.inner {
+            Inner::Plain(socket) => Some(socket),
+            Inner::Secure(_) => None,
+        }
+    }
+
+    /// The same, taken out.
     pub(super) fn into_socket(self) -> Option<Socket> {
         match self.inner {
             Inner::Plain(socket) => Some(socket),
@@ -146,6 +163,15 @@ impl Stream {
         match &self.inner {
             Inner::Plain(socket) => Operation::Plain(socket.receive(buffer)),
             Inner::Secure(secure) => Operation::Secure(secure.receive(buffer)),
+        }
+    }
+
+    /// Waits until the socket has something to receive, be it the end, without a buffer for it.
+    /// Nothing else may be under way on the stream.
+    pub async fn readable(&self) -> io::Result<()> {
+        match &self.inner {
+            Inner::Plain(socket) => socket.readable().await,
+            Inner::Secure(secure) => secure.socket().readable().await,
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -42,6 +43,12 @@ impl Connection {
     #[inline]
     pub(super) fn has_input(&self) -> bool {
         self.input.as_deref().is_some_and(|input| !input.is_empty())
+    }
+
+    /// Lets go of memory that a connection without a request need not hold.
+    pub(super) fn rest(&mut self) {
+        self.input = None;
+        self.line = RefCell::default();
     }
 }
 
@@ -144,14 +151,9 @@ fn admit(core: &Rc<Core>, stream: Stream, client: SocketAddr, seat: Seat) {
     core.counters.accepted.add(1);
     let core = core.clone();
     spawn(async move {
-        let served = contain(serve::serve(connection, core.clone())).await;
-        if let Err(panic) = served {
-            core.counters.panics.add(1);
-            tracing::error!(
-                message = "panic while serving a connection",
-                what = text_of(&*panic)
-            );
-        }
+        // Not a future around the other one: each connection has the memory of it.
+        let mut served = pin!(serve::serve(connection, &core));
+        poll_fn(|context| contain(|| served.as_mut().poll(context), &core.counters)).await;
     });
 }
 
@@ -177,17 +179,17 @@ impl Drop for Open {
     }
 }
 
-/// Runs a task and keeps its panic from unwinding through the runtime, which would end the core.
-async fn contain(task: impl Future<Output = ()>) -> Result<(), Box<dyn Any + Send>> {
-    let mut task = pin!(task);
-    std::future::poll_fn(|context| {
-        match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(context))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
-            Err(panic) => Poll::Ready(Err(panic)),
-        }
+/// Polls a connection's task and keeps its panic from unwinding through the runtime, which would
+/// end the core.
+fn contain(poll: impl FnOnce() -> Poll<()>, counters: &Counters) -> Poll<()> {
+    catch_unwind(AssertUnwindSafe(poll)).unwrap_or_else(|panic| {
+        counters.panics.add(1);
+        tracing::error!(
+            message = "panic while serving a connection",
+            what = text_of(&*panic)
+        );
+        Poll::Ready(())
     })
-    .await
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {

@@ -7,13 +7,14 @@ use std::net::Shutdown;
 use super::accept::Connection;
 use super::body::{BodyFault, Outgoing, Pump, Reframe, put_before, put_behind};
 use super::cache::{self, Fill};
+use super::coder::Coder;
 use super::core::Core;
 use super::failure::Failure;
 use super::fault::Fault;
 use super::forward::Plan;
 use super::pick::{self, Picked, Tried};
 use super::pool::Link;
-use super::recode::{Coder, Recoded};
+use super::recode::Recoded;
 use super::record::Entry;
 use super::shape::{self, Edits};
 use crate::net::{Deadline, Lease, Stream};
@@ -424,10 +425,7 @@ fn begin(
     let tunnel = response.status == 101;
     let mut outgoing = body_for_client(response.body, plan.modern);
     let (recoded, coder) = match &plan.shape {
-        Some(shape) => {
-            let has_body = response.body != Body::None;
-            recode(core, plan, shape.recoded(response), has_body)
-        }
+        Some(shape) => recode(core, plan, shape.recoded(response), response),
         None => (None, None),
     };
     if coder.is_some() {
@@ -511,14 +509,16 @@ fn recode<'r>(
     core: &Core,
     plan: &Plan,
     recoded: Option<Recoded<'r>>,
-    has_body: bool,
-) -> (Option<Recoded<'r>>, Option<Box<Coder>>) {
+    response: &Response<'_, '_>,
+) -> (Option<Recoded<'r>>, Option<Coder>) {
     let Some(recoded) = recoded else {
         return (None, None);
     };
     // A client of HTTP/1.0 knows no chunks.
+    let has_body = response.body != Body::None;
     let coding = recoded.coding.filter(|_| plan.modern && has_body);
-    let coder = coding.and_then(|coding| Coder::new(coding, &core.recoded));
+    let length = response.content_length;
+    let coder = coding.and_then(|coding| core.coders.lend(coding, length));
     if coder.is_some() {
         core.counters.compressed.add(1);
     }

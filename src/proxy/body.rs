@@ -3,8 +3,8 @@
 use std::io;
 
 use super::cache::Filling;
+use super::coder::Coder;
 use super::core::Core;
-use super::recode::Coder;
 use crate::net::{Buffer, Lease, Stream};
 use crate::wire::chunk::{self, Decoder};
 use crate::wire::head::Body;
@@ -60,7 +60,7 @@ pub(super) struct Reframe {
     /// Whether the sender sent more than the body.
     excess: bool,
     /// What compresses it.
-    coder: Option<Box<Coder>>,
+    coder: Option<Coder>,
     /// Where it is kept.
     filling: Option<Box<Filling>>,
 }
@@ -95,7 +95,7 @@ impl Reframe {
 
     /// Has it compressed; it must go out in chunks.
     #[cold]
-    pub(super) fn compress(&mut self, coder: Box<Coder>) {
+    pub(super) fn compress(&mut self, coder: Coder) {
         self.coder = Some(coder);
     }
 

@@ -12,6 +12,7 @@ use std::time::Instant;
 use super::accept::{self, Door};
 use super::balance::Chance;
 use super::cache::Waiting;
+use super::coder::Coders;
 use super::policy::Shapes;
 use super::pool::Pools;
 use super::record::Dates;
@@ -24,7 +25,9 @@ use crate::epoch::lines::Lines;
 use crate::epoch::{Inbox, Mailbox, Order, Snapshot, Taken};
 use crate::model::config::LogFormat;
 use crate::model::listener::Spread;
-use crate::net::{BufferPool, Deadlines, Listener, Records, TAIL, TICK, Waking, sleep, spawn};
+use crate::net::{
+    BufferPool, Deadlines, Driver, Listener, Records, TAIL, TICK, Waking, sleep, spawn,
+};
 
 /// Bytes of the buffer that a client's heads are read into; with its tail it fills 2 KiB.
 pub(super) const HEAD_BUFFER: usize = 2 * 1024 - TAIL;
@@ -34,6 +37,8 @@ pub(super) const EXCHANGE_BUFFER: usize = 40 * 1024;
 pub(super) const LARGE_BUFFER: usize = 256 * 1024;
 /// Buffers of each kind, and turns, that rest in a pool.
 const RESTING: usize = 1024;
+/// The same for heads: many more are lent for the first moments of a wait than at a time later.
+const HEADS_RESTING: usize = 128;
 
 /// What a core is given at its start.
 #[derive(Debug)]
@@ -50,8 +55,8 @@ pub struct CoreParts {
     pub cache: (Arc<Store>, usize),
     /// What wakes it.
     pub waking: Waking,
-    /// Whether descriptors must not block (epoll).
-    pub non_blocking: bool,
+    /// What the runtime is that it runs on.
+    pub driver: Driver,
     /// What it counts.
     pub counters: Arc<Counters>,
     /// Where its log lines go, and what they look like.
@@ -85,8 +90,8 @@ pub(super) struct Core {
     pub(super) waiting: Waiting,
     /// Its number among the workers.
     pub(super) worker: usize,
-    /// Bodies that are being compressed.
-    pub(super) recoded: Rc<Cell<u32>>,
+    /// What compresses bodies.
+    pub(super) coders: Rc<Coders>,
     /// Aggregates that are under way.
     pub(super) aggregates: Rc<Cell<u32>>,
     /// Copies of requests that are under way.
@@ -113,14 +118,14 @@ pub async fn run(parts: CoreParts) -> std::io::Result<()> {
         itself: itself.clone(),
         aggregates: Rc::default(),
         mirrors: Cell::default(),
-        recoded: Rc::default(),
-        deadlines: Rc::default(),
+        coders: Rc::default(),
+        deadlines: Rc::new(Deadlines::new(parts.driver.can_rest())),
         pools: Pools::new(parts.counters.clone()),
         shapes: Rc::default(),
         chance: Chance::default(),
         counters: parts.counters,
         seats: parts.seats,
-        heads: BufferPool::new(HEAD_BUFFER, RESTING, usize::MAX),
+        heads: BufferPool::new(HEAD_BUFFER, HEADS_RESTING, usize::MAX),
         exchanges: BufferPool::new(EXCHANGE_BUFFER, RESTING, usize::MAX),
         large: {
             let most = usize::from(first.settings.limits.large_buffers);
@@ -158,7 +163,7 @@ pub async fn run(parts: CoreParts) -> std::io::Result<()> {
     spawn(listen_to_the_bell(
         core.clone(),
         parts.waking,
-        parts.non_blocking,
+        parts.driver == Driver::Epoll,
     ));
     core.mailbox.acknowledge(core.snapshot.borrow().epoch);
     core.tick_until_done(&doors).await;
@@ -231,6 +236,7 @@ impl Core {
             self.look();
             self.pools
                 .sweep(self.deadlines.now(), &self.snapshot.borrow().table);
+            self.counters.head_buffers_out.set(self.heads.out() as u64);
             self.counters.large_buffers_out.set(self.large.out() as u64);
             if let Some(log) = &self.log {
                 log.borrow_mut().flush();

@@ -493,7 +493,7 @@ async fn upload(
         to: &exchange.link.stream,
         await_from: &|| {
             exchange.link.deadline.set_at(exchange.total);
-            exchange.client_deadline.set_receiving(body_ms, false);
+            exchange.client_deadline.set_receiving(body_ms);
         },
         await_to: &|| exchange.await_server(exchange.plan.timeouts.send_ms),
         exact: true,

@@ -15,6 +15,7 @@ mod breaker;
 mod budget;
 mod cache;
 mod client;
+mod coder;
 mod connect;
 mod core;
 mod explain;

@@ -4,7 +4,7 @@ use super::accept::Connection;
 use super::core::Core;
 use super::fault::Refusal;
 use super::serve::{Step, decide};
-use crate::net::Buffer;
+use crate::net::{Buffer, REST_MS, REST_TICKS};
 
 /// What the wait ended with.
 pub(super) enum Read {
@@ -24,18 +24,46 @@ const TOO_SLOW: Refusal = Refusal {
 
 /// Waits for the first bytes of the next request, and says whether they came. The first wait of a
 /// connection is as long as a head may take; later ones as long as an idle connection is kept.
-pub(super) async fn await_request(connection: &mut Connection, core: &Core, first: bool) -> bool {
+///
+/// When nothing comes for a while the connection rests: it holds no buffer. `rests` says whether
+/// the last wait was that long; then this one begins without a buffer. So does the second wait of a
+/// connection: many make one request and no other.
+pub(super) async fn await_request(
+    connection: &mut Connection,
+    core: &Core,
+    first: bool,
+    rests: &mut bool,
+) -> bool {
     if connection.has_input() {
         return true;
     }
     let timeouts = core.snapshot().settings.timeouts;
-    let wait_ms = if first {
+    let mut wait_ms = if first {
         timeouts.header_ms
     } else {
         timeouts.idle_ms
     };
-    connection.deadline.set_receiving(wait_ms, true);
-    let Some(input) = connection.input.take().or_else(|| core.heads.lend()) else {
+    let began = core.deadlines.now();
+    if !*rests {
+        connection.deadline.set_resting(wait_ms);
+        let Some(input) = connection.input.take().or_else(|| core.heads.lend()) else {
+            return false;
+        };
+        let deadline = &connection.deadline;
+        if let Some((received, input)) = connection.stream.receive_or_rest(input, deadline).await {
+            connection.input = Some(input);
+            *rests = first;
+            return matches!(received, Ok(1..));
+        }
+        wait_ms = wait_ms.saturating_sub(REST_MS);
+    }
+    connection.deadline.set_idle(wait_ms);
+    connection.rest();
+    if connection.stream.readable().await.is_err() {
+        return false;
+    }
+    *rests = core.deadlines.now() - began >= REST_TICKS;
+    let Some(input) = core.heads.lend() else {
         return false;
     };
     let (received, input) = connection.stream.receive(input).await;
@@ -67,7 +95,7 @@ pub(super) async fn read(
         if !begun {
             begun = true;
             let header_ms = core.snapshot().settings.timeouts.header_ms;
-            connection.deadline.set_receiving(header_ms, false);
+            connection.deadline.set_receiving(header_ms);
         }
         let Some(mut input) = connection.input.take() else {
             return Read::Ended;

@@ -33,7 +33,7 @@ const LEAVING: u32 = 1 << 31;
 #[derive(Debug)]
 pub struct Seats {
     worker: usize,
-    cores: Arc<[CoreSeats]>,
+    cores: Arc<Vec<CoreSeats>>,
     arriving: Receiver<Handed>,
 }
 
@@ -53,7 +53,8 @@ struct CoreSeats {
 #[derive(Debug)]
 pub(super) struct Seat {
     worker: usize,
-    cores: Arc<[CoreSeats]>,
+    /// One word, not two: each connection has one.
+    cores: Arc<Vec<CoreSeats>>,
 }
 
 /// A client on its way to the core at which it has a seat.
@@ -74,7 +75,7 @@ pub fn seats(bells: &[Bell]) -> Vec<Seats> {
         way,
         bell: bell.clone(),
     });
-    let cores: Arc<[CoreSeats]> = cores.collect();
+    let cores: Arc<Vec<CoreSeats>> = Arc::new(cores.collect());
     let each = arriving.into_iter().enumerate();
     each.map(|(worker, arriving)| Seats {
         worker,

@@ -2,7 +2,9 @@
 //!
 //! read → understand → route → admit → pick → connect → forward → answer → record
 
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 
 use super::accept::Connection;
 use super::admit::admit;
@@ -46,15 +48,17 @@ pub(super) struct Scratch {
 }
 
 /// Serves a connection until it ends. Between two requests it holds no more than this small future
-/// and a buffer; the turn that a request needs is lent to it while there is one.
-pub(super) async fn serve(mut connection: Box<Connection>, core: Rc<Core>) {
+/// and, for a while, a buffer; the turn that a request needs is lent to it while there is one.
+pub(super) async fn serve(mut connection: Box<Connection>, core: &Rc<Core>) {
+    poll_fn(|context| Poll::Ready(connection.deadline.tell(context.waker()))).await;
     let mut first = true;
-    while await_request(&mut connection, &core, first).await {
+    let mut rests = false;
+    while await_request(&mut connection, core, first, &mut rests).await {
         first = false;
         let mut turn = core.turns.lend();
         let mut after;
         loop {
-            (connection, after) = turn.take(connection, &core).await;
+            (connection, after) = turn.take(connection, core).await;
             if after != After::KeepOpen || !connection.has_input() {
                 break;
             }

@@ -145,6 +145,14 @@ pub enum Change {
         /// Whether it is well.
         up: bool,
     },
+    /// Sets what the files hold that the TLS of an upstream names. Nothing happens if it says
+    /// something else by now.
+    Secure {
+        /// The upstream's name.
+        upstream: String,
+        /// What [`Secure::again`] has made of them.
+        secure: Arc<Secure>,
+    },
     /// Sets the addresses of a server name. Nothing happens if no upstream uses the name.
     Resolve {
         /// The server name, as upstreams have it in `address`.
@@ -312,6 +320,7 @@ impl Table {
                 Change::RemoveVerifier(id) => self.directory.remove_verifier(id),
                 Change::RemoveRoute(id) => self.remove_route(id, &mut uses),
                 Change::Resolve { name, addresses } => self.upstreams.resolve(name, addresses),
+                Change::Secure { upstream, secure } => self.upstreams.set_secure(upstream, secure),
                 Change::Health {
                     upstream,
                     server,

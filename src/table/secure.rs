@@ -33,8 +33,8 @@ pub struct Secure {
     pub config: Arc<ClientConfig>,
     /// Who each server must prove to be, in the order of the servers.
     names: Box<[ServerName<'static>]>,
-    /// Whether they must prove it.
-    verifies: bool,
+    /// What was declared.
+    declared: Tls,
 }
 
 /// The most bytes of a file of certificates or with a key.
@@ -75,8 +75,31 @@ impl Secure {
             config: Files::read(tls)
                 .and_then(|files| files.config())
                 .map_err(fault)?,
-            verifies: tls.verify,
+            declared: tls.clone(),
         })))
+    }
+
+    /// Whether it depends on what files hold.
+    pub fn names_files(&self) -> bool {
+        self.declared.ca_file.is_some() || self.declared.certificate.is_some()
+    }
+
+    /// The same by what the files hold now; none if that is what they held.
+    ///
+    /// # Errors
+    /// What is wrong with them, in words.
+    pub fn again(&self) -> Result<Option<Self>, String> {
+        let config = Files::read(&self.declared)?.config()?;
+        Ok((!Arc::ptr_eq(&config, &self.config)).then(|| Self {
+            config,
+            names: self.names.clone(),
+            declared: self.declared.clone(),
+        }))
+    }
+
+    /// Whether both were declared alike, whatever the files held.
+    pub(super) fn says_as(&self, other: &Self) -> bool {
+        self.declared == other.declared && self.names == other.names
     }
 
     /// Who the server at `index` must prove to be.
@@ -92,7 +115,7 @@ impl Secure {
 
     /// In words, for `explain`.
     pub fn describe(&self) -> &'static str {
-        match self.verifies {
+        match self.declared.verify {
             true => "over TLS",
             false => "over TLS to whoever answers",
         }

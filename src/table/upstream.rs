@@ -262,6 +262,19 @@ impl Upstreams {
         });
     }
 
+    /// Takes over what the files of an upstream's TLS hold now.
+    pub(super) fn set_secure(&mut self, upstream: &str, secure: &Arc<Secure>) {
+        let Some(id) = self.id(upstream) else { return };
+        self.by_id.edit(id.0, &id, |upstream| {
+            let known = upstream.secure.as_ref();
+            if known.is_some_and(|known| known.says_as(secure) && known != secure) {
+                upstream.secure = Some(secure.clone());
+                upstream.version += 1;
+            }
+            true
+        });
+    }
+
     /// Notes that so many more routes use `id`, or less.
     pub(super) fn count_routes(&mut self, id: UpstreamId, more: i32) {
         let Some(name) = self.get(id).map(|upstream| upstream.name.clone()) else {

@@ -1,6 +1,7 @@
 //! Heads that we send. Nothing is forwarded raw: each line is written anew from what was
 //! understood.
 
+use std::fmt::Write;
 use std::ops::Range;
 
 use super::field::{self, Field, Name};
@@ -50,44 +51,62 @@ impl RequestPlan<'_> {
     }
 }
 
-/// Ready-made text about one client, made once per connection.
+/// Ready-made text about one client, made once per connection: all lines for one that is not
+/// trusted, without the two places of the host asked for.
 #[derive(Debug)]
 pub struct Forwarding {
-    address: Box<[u8]>,
-    /// All lines for a client that is not trusted, up to the first place of the host asked for.
-    before_host: Box<[u8]>,
-    /// From there to the second.
-    between_hosts: Box<[u8]>,
+    text: Box<[u8]>,
+    /// Bytes of the address, which stands behind the first name.
+    address: u8,
+    /// Bytes up to the first place of the host.
+    before_host: u8,
 }
+
+const FORWARDED_FOR: &str = "X-Forwarded-For: ";
+const FORWARDED: &str = "\r\nForwarded: ";
 
 impl Forwarding {
     /// For a client at this address.
     pub fn of(address: std::net::IpAddr) -> Self {
-        let node = match address {
-            std::net::IpAddr::V4(v4) => format!("for={v4}"),
-            std::net::IpAddr::V6(v6) => format!("for=\"[{v6}]\""),
-        };
-        let before_host = format!(
-            "X-Forwarded-For: {address}\r\nX-Forwarded-Proto: http\r\nX-Real-IP: {address}\r\n\
-             X-Forwarded-Host: "
+        let mut text = String::with_capacity(160);
+        let _ = write!(text, "{FORWARDED_FOR}{address}");
+        let end_of_address = text.len();
+        let _ = write!(
+            text,
+            "\r\nX-Forwarded-Proto: http\r\nX-Real-IP: {address}\r\nX-Forwarded-Host: "
         );
-        let between_hosts = format!("\r\nForwarded: {node};host=\"");
+        let before_host = text.len();
+        let _ = match address {
+            std::net::IpAddr::V4(v4) => write!(text, "{FORWARDED}for={v4};host=\""),
+            std::net::IpAddr::V6(v6) => write!(text, "{FORWARDED}for=\"[{v6}]\";host=\""),
+        };
         Self {
-            address: address.to_string().into_bytes().into(),
-            before_host: before_host.into_bytes().into(),
-            between_hosts: between_hosts.into_bytes().into(),
+            text: text.into_bytes().into(),
+            // An address has no more than 39 characters.
+            address: (end_of_address - FORWARDED_FOR.len()) as u8,
+            before_host: before_host as u8,
         }
     }
 
     /// The address as text.
     pub fn address(&self) -> &[u8] {
-        &self.address
+        let start = FORWARDED_FOR.len();
+        let address = start..start + usize::from(self.address);
+        self.text.get(address).unwrap_or_default()
+    }
+
+    /// What stands before the first place of the host, and what between the two.
+    #[inline]
+    fn around_host(&self) -> (&[u8], &[u8]) {
+        self.text
+            .split_at_checked(usize::from(self.before_host))
+            .unwrap_or_default()
     }
 
     /// The element of `Forwarded` up to the host.
     fn element(&self) -> &[u8] {
-        let name = b"\r\nForwarded: ".len();
-        self.between_hosts.get(name..).unwrap_or_default()
+        let (_, between_hosts) = self.around_host();
+        between_hosts.get(FORWARDED.len()..).unwrap_or_default()
     }
 }
 
@@ -350,7 +369,8 @@ fn put_forwarding(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<
     if plan.trusted {
         put_forwarding_of_trusted(head, plan, out);
     } else {
-        put(out, &[&client.before_host, host, &client.between_hosts]);
+        let (before, between) = client.around_host();
+        put(out, &[before, host, between]);
     }
     put(out, &[host, b"\";proto=http\r\n"]);
 }
@@ -360,7 +380,7 @@ fn put_forwarding_of_trusted(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out
     let client = plan.client;
     out.extend_from_slice(b"X-Forwarded-For: ");
     put_list(out, head.fields, Name::XForwardedFor);
-    put(out, &[&client.address, b"\r\n"]);
+    put(out, &[client.address(), b"\r\n"]);
     if !carry(out, head.fields, Name::XForwardedProto) {
         out.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
     }
@@ -368,7 +388,7 @@ fn put_forwarding_of_trusted(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out
         put(out, &[b"X-Forwarded-Host: ", plan.asked_host, b"\r\n"]);
     }
     if !carry(out, head.fields, Name::XRealIp) {
-        put(out, &[b"X-Real-IP: ", &client.address, b"\r\n"]);
+        put(out, &[b"X-Real-IP: ", client.address(), b"\r\n"]);
     }
     out.extend_from_slice(b"Forwarded: ");
     put_list(out, head.fields, Name::Forwarded);

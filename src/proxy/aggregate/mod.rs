@@ -292,7 +292,7 @@ impl Aggregation {
         while body.len() < self.body_bytes {
             lease.reset(0);
             lease.limit((self.body_bytes - body.len()) as u64);
-            connection.deadline.set_receiving(body_ms, false);
+            connection.deadline.set_receiving(body_ms);
             let (received, lent) = connection.stream.receive(lease).await;
             lease = lent;
             match received {

@@ -220,7 +220,7 @@ async fn read_body(connection: &mut Connection, core: &Core, plan: &mut Plan) ->
             input.reset(0);
         }
         let body_ms = core.snapshot().settings.timeouts.body_ms;
-        connection.deadline.set_receiving(body_ms, false);
+        connection.deadline.set_receiving(body_ms);
         let (received, mut input) = connection.stream.receive(input).await;
         let came = matches!(received, Ok(1..));
         if came {
