@@ -170,9 +170,10 @@ const USERS_SHOWN: usize = 100;
 impl Stage<'_> {
     /// Stages a write, the whole of it or nothing.
     pub(super) fn write(&mut self, write: &Write) -> Result<Done, Refusal> {
+        self.index();
         let mark = self.mark();
         let done = self.perform(write).and_then(|done| self.sweep(done));
-        let done = done.and_then(|done| Ok(self.flush().map(|()| done)?));
+        let done = done.and_then(|done| Ok(self.flush_table().map(|()| done)?));
         if done.is_err() || write.dry_run {
             self.roll_back(mark);
         }
@@ -187,6 +188,9 @@ impl Stage<'_> {
             .filter_map(|one| one.before.as_ref());
         let upstreams = before.filter_map(|route| route.upstream.clone());
         let own: HashSet<Arc<str>> = upstreams.filter(|name| dialect::is_own(name)).collect();
+        if !own.is_empty() {
+            self.index();
+        }
         for name in own {
             let unused = self.users(&name).next().is_none();
             let Some(upstream) = self.get(Kind::Upstream, &name).filter(|_| unused) else {

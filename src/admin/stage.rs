@@ -27,6 +27,8 @@ pub(super) struct Stage<'s> {
     undo: Vec<Undo>,
     /// What the table does not have yet: it takes many changes at once for less than one by one.
     waiting: Vec<Change>,
+    /// New routes that their layer finds by their id alone yet.
+    unindexed: Vec<Rc<Kept>>,
 }
 
 /// What differs from the state, for one kind.
@@ -59,6 +61,8 @@ pub(super) struct Staged {
     pub(super) changed: Changed,
     pub(super) next_age: u64,
     pub(super) put: Vec<Rc<Kept>>,
+    /// More of them, whose ids the state has not.
+    new: Vec<Rc<Kept>>,
     pub(super) removed: Vec<Rc<Kept>>,
     /// As they were before, those that are another age now.
     moved: Vec<Rc<Kept>>,
@@ -78,6 +82,7 @@ impl<'s> Stage<'s> {
             documents: std::array::from_fn(|_| Layer::default()),
             undo: Vec::new(),
             waiting: Vec::new(),
+            unindexed: Vec::new(),
         }
     }
 
@@ -188,19 +193,34 @@ impl<'s> Stage<'s> {
             hidden: self.routes.hidden.contains(&kept.id),
         });
         self.changed.set(kept.kind, self.epoch);
-        self.routes.put.add(kept);
+        self.routes.put.add_id(kept.clone());
+        self.unindexed.push(kept);
         Ok(())
     }
 
-    /// Brings into the table what waits. After an error the stage must be rolled back.
+    /// Brings what waits to where others look for it. After an error the stage must be rolled back.
     pub(super) fn flush(&mut self) -> Result<(), CompileError> {
+        self.index();
+        self.flush_table()
+    }
+
+    /// Brings into the table what waits; the same holds after an error.
+    pub(super) fn flush_table(&mut self) -> Result<(), CompileError> {
         if !self.waiting.is_empty() {
             self.table.apply(&std::mem::take(&mut self.waiting))?;
         }
         Ok(())
     }
 
+    /// Makes the new routes known to all who look for them.
+    pub(super) fn index(&mut self) {
+        for kept in self.unindexed.drain(..) {
+            self.routes.put.index(kept);
+        }
+    }
+
     fn lay(&mut self, kept: Rc<Kept>) {
+        self.index();
         self.note(kept.kind, &kept.id);
         self.changed.set(kept.kind, self.epoch);
         if self.state.of_kind(kept.kind).get(&kept.id).is_some() {
@@ -244,6 +264,7 @@ impl<'s> Stage<'s> {
 
     /// Takes back everything since `mark`.
     pub(super) fn roll_back(&mut self, mark: Mark) {
+        self.index();
         for undo in self.undo.split_off(mark.undo).into_iter().rev() {
             let layer = self.layer_mut(undo.kind);
             match undo.put {
@@ -264,9 +285,13 @@ impl<'s> Stage<'s> {
     }
 
     /// The whole, to be committed.
-    pub(super) fn finish(self) -> Staged {
+    pub(super) fn finish(mut self) -> Staged {
         let mut put: Vec<Rc<Kept>> = self.upstreams.put.iter().cloned().collect();
         put.extend(self.routes.put.iter().cloned());
+        let mut new = std::mem::take(&mut self.unindexed);
+        if !self.routes.hidden.is_empty() {
+            put.append(&mut new);
+        }
         put.extend(
             self.documents
                 .iter()
@@ -291,6 +316,7 @@ impl<'s> Stage<'s> {
             changed: self.changed,
             next_age: self.next_age,
             put,
+            new,
             removed,
             moved,
         }
@@ -336,7 +362,7 @@ fn removals(id: &str, now: u16, before: u16) -> impl Iterator<Item = Change> + u
 
 impl Staged {
     pub(super) fn is_empty(&self) -> bool {
-        self.put.is_empty() && self.removed.is_empty()
+        self.put.is_empty() && self.new.is_empty() && self.removed.is_empty()
     }
 
     /// As the store takes it.
@@ -347,7 +373,8 @@ impl Staged {
             id: kept.id.to_string(),
             age: kept.age,
         });
-        let put = self.put.iter().map(|kept| EntityChange::Put(kept.entity()));
+        let put = self.put.iter().chain(&self.new);
+        let put = put.map(|kept| EntityChange::Put(kept.entity()));
         removed.chain(put).collect()
     }
 
@@ -360,6 +387,9 @@ impl Staged {
         }
         for kept in self.put {
             state.of_kind_mut(kept.kind).put(kept);
+        }
+        for kept in self.new {
+            state.of_kind_mut(kept.kind).add(kept);
         }
     }
 }

@@ -294,6 +294,17 @@ impl Entities {
 
     /// Adds an entity whose id is not there.
     pub(super) fn add(&mut self, kept: Rc<Kept>) {
+        self.add_id(kept.clone());
+        self.index(kept);
+    }
+
+    /// The same, but it is found by its id alone until [`Entities::index`].
+    pub(super) fn add_id(&mut self, kept: Rc<Kept>) {
+        self.by_id.insert(ById(kept));
+    }
+
+    /// Makes an entity that is found by its id found by all else.
+    pub(super) fn index(&mut self, kept: Rc<Kept>) {
         for upstream in kept.used() {
             match self.users.get_mut(upstream) {
                 Some(users) => users.insert(kept.age),
@@ -310,8 +321,7 @@ impl Entities {
         if kept.kind == Kind::Route {
             self.by_path.insert((kept.path, kept.age));
         }
-        self.by_age.insert(kept.clone());
-        self.by_id.insert(ById(kept));
+        self.by_age.insert(kept);
     }
 
     /// Takes out the entity with this id.

@@ -84,6 +84,27 @@ static MEANINGS: LazyLock<[Option<&'static str>; 256]> = LazyLock::new(|| {
     meanings
 });
 
+/// The byte that stands for a piece of the list.
+pub(crate) const fn byte_of(piece: &str) -> u8 {
+    let mut at = 0;
+    while at < PIECES.len() {
+        if is_same(PIECES[at].1.as_bytes(), piece.as_bytes()) {
+            return PIECES[at].0;
+        }
+        at += 1;
+    }
+    panic!("there is no such piece")
+}
+
+/// Whether two texts are the same, at compile time.
+const fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
+}
+
 // === impl Text ===
 
 impl Text {
@@ -96,7 +117,7 @@ impl Text {
     }
 
     /// What [`Text::packed`] had.
-    pub(super) fn of_packed(packed: &[u8]) -> Self {
+    pub(crate) fn of_packed(packed: &[u8]) -> Self {
         Self(packed.into())
     }
 
@@ -122,8 +143,27 @@ impl Text {
     }
 }
 
+/// Packs what stands between the quotes of a JSON text behind what is in `packed`; none, if it
+/// would have to be escaped there.
+pub(crate) fn pack_plain(text: &str, packed: &mut Vec<u8>) -> Option<()> {
+    let mut has_colon = false;
+    for byte in text.bytes() {
+        if byte < b' ' || matches!(byte, b'"' | b'\\') {
+            return None;
+        }
+        has_colon |= byte == b':';
+    }
+    if has_colon {
+        pack(text, packed);
+    } else {
+        // All pieces without a quote have a colon.
+        packed.extend_from_slice(text.as_bytes());
+    }
+    Some(())
+}
+
 /// Packs `json` behind what is in `packed`.
-pub(super) fn pack(json: &str, packed: &mut Vec<u8>) {
+fn pack(json: &str, packed: &mut Vec<u8>) {
     let candidates = &*CANDIDATES;
     let mut rest = json.as_bytes();
     while let Some(&byte) = rest.first() {
@@ -181,6 +221,8 @@ mod tests {
         for (byte, text) in PIECES {
             assert!(byte != PLAIN && !(b' '..=0xf4).contains(&byte), "{text}");
             assert_eq!(Text::of(text).packed(), [byte], "{text}");
+            assert_eq!(byte_of(text), byte, "{text}");
+            assert!(text.contains(['"', ':']), "{text}");
         }
     }
 

@@ -61,7 +61,7 @@ impl Hosts {
         };
         let hash = seed.hash(name);
         if hosts.get(hash, name).is_none() {
-            hosts.insert(hash, Arc::new(Host::Lone(route.clone())));
+            hosts.add(hash, Arc::new(Host::Lone(route.clone())));
             return;
         }
         hosts.edit(hash, name, |host| {

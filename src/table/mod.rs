@@ -31,6 +31,7 @@ mod limit;
 mod maglev;
 mod map;
 mod order;
+mod pages;
 mod pattern;
 pub mod policy;
 mod prove;
@@ -46,6 +47,7 @@ mod spread;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod trie;
 mod upstream;
 
 use std::borrow::Cow;
@@ -480,10 +482,11 @@ impl Table {
         for source in route.sources() {
             self.directory.count_source(source, true);
         }
-        self.remove_route(route.id(), uses);
+        let hash = self.seed.hash(route.id().as_bytes());
+        if let Some(before) = self.routes.insert(hash, route.clone()) {
+            self.forget(&before, uses);
+        }
         self.hosts.insert(&self.seed, &route);
-        self.routes
-            .insert(self.seed.hash(route.id().as_bytes()), route);
         self.route_count += 1;
     }
 
@@ -498,7 +501,12 @@ impl Table {
         let Some(route) = self.routes.remove(self.seed.hash(id.as_bytes()), id) else {
             return;
         };
-        self.hosts.remove(&self.seed, &route);
+        self.forget(&route, uses);
+    }
+
+    /// Does what else is to be done for a route that is gone.
+    fn forget(&mut self, route: &Route, uses: &mut Uses) {
+        self.hosts.remove(&self.seed, route);
         for upstream in route.upstreams() {
             *uses.entry(upstream).or_default() -= 1;
         }

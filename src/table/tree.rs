@@ -77,7 +77,7 @@ impl Node {
                 let hash = seed.hash(segment);
                 if self.literals.get(hash, segment).is_none() {
                     let step = Step::lone(route, from, end);
-                    self.literals.insert(hash, Arc::new(step));
+                    self.literals.add(hash, Arc::new(step));
                 } else {
                     self.literals.edit(hash, segment, |step| {
                         step.insert(seed, end, route);

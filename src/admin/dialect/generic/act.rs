@@ -62,17 +62,6 @@ pub(crate) struct Outcome {
     pub(crate) changed: bool,
 }
 
-impl Outcome {
-    /// What became of an entity that nobody wants to see.
-    pub(crate) fn of(kept: &Kept, created: bool) -> Self {
-        Self {
-            id: kept.id.clone(),
-            created,
-            ..Self::default()
-        }
-    }
-}
-
 impl Act for EntityWrite {
     fn act(&self, stage: &mut Stage<'_>) -> Result<Done, Refusal> {
         let step = self.step.take().ok_or(Refusal::Stopping)?;

@@ -5,11 +5,11 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::io::Write as _;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use serde_json::{Value, json};
 
 use super::access::Rights;
@@ -51,12 +51,13 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Writes what is said of a line that is done. Writing to memory never fails.
-    pub(super) fn show(&self, id: &str, text: &mut Vec<u8>) {
+    /// What is said of each line that is done, before and after its id.
+    pub(super) fn frame(&self) -> (String, String) {
         let (status, word) = self.verb.success();
-        let _ = write!(text, "{{\"status\":{status},\"{word}\":true,\"id\":");
-        let _ = serde_json::to_writer(&mut *text, id);
-        let _ = write!(text, ",\"id_field\":\"{}\"}}", self.resource.id_key);
+        (
+            format!("{{\"status\":{status},\"{word}\":true,\"id\":"),
+            format!(",\"id_field\":\"{}\"}}\n", self.resource.id_key),
+        )
     }
 
     /// What a line asks for.
@@ -126,8 +127,8 @@ impl Lines {
     }
 }
 
-/// What became of a line.
-pub(super) type LineResult = (u64, Result<Outcome, Box<LineFault>>);
+/// What became of a line: the id of its entity, if it is done.
+pub(super) type LineResult = (u64, Result<Rc<str>, Box<LineFault>>);
 
 /// Why a line is not done, and what it says if it can be read.
 #[derive(Clone)]
@@ -152,7 +153,9 @@ impl LineFault {
         if let Some(entity) = &self.entity {
             shown["entity"] = entity.clone();
         }
-        let _ = serde_json::to_writer(text, &shown);
+        // Writing to memory never fails.
+        let _ = serde_json::to_writer(&mut *text, &shown);
+        text.push(b'\n');
     }
 }
 
@@ -183,16 +186,16 @@ impl Act for BatchWrite {
         let mut failed = false;
         for (index, (number, text)) in self.lines.iter().enumerate() {
             if index % FLUSH_LINES == 0 {
-                stage.flush()?;
+                stage.flush_table()?;
             }
-            if let Some(outcome) = self.plain(stage, text, &mut all.differences)? {
-                results.push((number, Ok(outcome)));
+            if let Some(id) = self.plain(stage, text, &mut all.differences)? {
+                results.push((number, Ok(id)));
                 continue;
             }
             stage.flush()?;
             let result = self.line(stage, text).map(|(outcome, done)| {
                 all.differences.extend(done.differences);
-                outcome
+                outcome.id
             });
             failed |= result.is_err();
             results.push((number, result));
@@ -215,14 +218,14 @@ impl Act for BatchWrite {
 }
 
 impl BatchWrite {
-    /// One line of the sort that comes by the million; none if it is another, or not right, and
-    /// then nothing has happened.
+    /// One line of the sort that comes by the million: the id of its route; none if it is another
+    /// line, or not right, and then nothing has happened.
     fn plain(
         &self,
         stage: &mut Stage<'_>,
         text: Option<&[u8]>,
         differences: &mut Vec<Difference>,
-    ) -> Result<Option<Outcome>, Refusal> {
+    ) -> Result<Option<Rc<str>>, Refusal> {
         let asked = &*self.asked;
         let is_open = asked.resource.view == View::Route && asked.rights.is_everywhere();
         if !is_open || !matches!(asked.verb, Verb::Create | Verb::Update) {
@@ -255,7 +258,7 @@ impl BatchWrite {
         }
         let since = match &before {
             Some(before) if before.is_written(&text) => {
-                return Ok(Some(Outcome::of(before, false)));
+                return Ok(Some(before.id.clone()));
             }
             Some(before) => (before.age, before.created_at),
             None => {
@@ -275,9 +278,9 @@ impl BatchWrite {
         };
         let after = Rc::new(Kept::of(entity, facts));
         stage.put_later(after.clone(), route, before.as_ref())?;
-        let outcome = Outcome::of(&after, before.is_none());
+        let id = after.id.clone();
         differences.extend(Difference::of(before, Some(after)));
-        Ok(Some(outcome))
+        Ok(Some(id))
     }
 
     /// One line, the whole of it or nothing.
@@ -348,7 +351,7 @@ impl Verb {
 /// The upstreams that lines were found to have, so that each is made once.
 #[derive(Default)]
 pub(super) struct Servers {
-    known: HashMap<Box<[u8]>, Arc<str>>,
+    known: HashMap<Box<[u8]>, Arc<str>, RandomState>,
     key: Vec<u8>,
     buffers: Buffers,
 }

@@ -31,9 +31,9 @@ use crate::admin::request::{self, Answer, Request, read_body};
 use crate::wire::ndjson::Splitter;
 
 /// Lines of a batch.
-const BATCH_LINES_MAX: usize = 8_192;
+const BATCH_LINES_MAX: usize = 16_384;
 /// Bytes of a batch; a line more may come on top.
-const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
+const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Batches under way at one time, at the most.
 const GROUP_MAX: u64 = 9;
 /// How long a client may send nothing.
@@ -224,12 +224,17 @@ impl Stream {
             }
         }
         let mut text = Vec::with_capacity(results.len() * 96);
+        let (before, after) = self.asked.frame();
         for (line, result) in &results {
             match result {
-                Ok(outcome) => self.asked.show(&outcome.id, &mut text),
+                Ok(id) => {
+                    text.extend_from_slice(before.as_bytes());
+                    // Writing to memory never fails.
+                    let _ = serde_json::to_writer(&mut text, &**id);
+                    text.extend_from_slice(after.as_bytes());
+                }
                 Err(fault) => fault.show(*line, &mut text),
             }
-            text.push(b'\n');
         }
         text.into()
     }

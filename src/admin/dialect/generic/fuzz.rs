@@ -11,6 +11,7 @@ use super::listing::Listing;
 use super::patch::Patch;
 use super::plain::{Buffers, Plain};
 use super::{check, convert};
+use crate::admin::entity::Text;
 use crate::model;
 
 /// Reads a query and looks with it at an entity.
@@ -92,6 +93,7 @@ pub(super) fn short(line: &[u8]) -> Option<(String, Value)> {
         let mut kept: model::Route = serde_json::from_str(&text.json()).ok()?;
         kept.extensions.clear();
         assert_eq!(kept, *route, "what is kept is what the table gets");
+        assert_eq!(text, Text::of(&text.json()), "it is packed in one way");
         Some((text.json(), json!(upstream)))
     })
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::admin::dialect::generic::form;
+use crate::admin::dialect::generic::{convert, form};
 
 /// A text, taken from the line where it stands there as it is.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -198,6 +198,15 @@ where
     D: Deserializer<'de>,
 {
     Text::deserialize(deserializer).map(Some)
+}
+
+// === impl Target ===
+
+impl Target<'_> {
+    /// The id that it is shown with if it has none.
+    pub(super) fn shown_id(&self) -> String {
+        convert::target_id(&self.hostname.0, self.port)
+    }
 }
 
 // === impl Texts ===

@@ -6,6 +6,7 @@
 //! the two together.
 
 mod line;
+mod usual;
 
 use serde::Serialize;
 use serde_json::json;
@@ -119,7 +120,6 @@ impl<'l> Plain<'l> {
         buffers: &'b mut Buffers,
     ) -> Option<(&'b Route, Packed)> {
         let Buffers { delta, text, route } = buffers;
-        self.delta(delta);
         let Self { line, first } = self;
         set(&mut route.id, &line.id.0);
         set(&mut route.upstream, upstream);
@@ -134,6 +134,10 @@ impl<'l> Plain<'l> {
         if !checks::is_plain(route) {
             return None;
         }
+        if let Some(text) = line.usual(route, text) {
+            return Some((route, text));
+        }
+        line.delta(delta);
         let kept = std::str::from_utf8(delta).ok()?;
         let declared = Declared {
             id: route.id.as_deref()?,
@@ -152,30 +156,29 @@ impl<'l> Plain<'l> {
         let text = std::str::from_utf8(text).ok()?.into();
         Some((route, text))
     }
+}
 
+impl Line<'_> {
     /// Writes what the line says and a native route has no word for, as a delta; nothing if there
     /// is nothing.
     fn delta(&self, out: &mut Vec<u8>) {
-        let line = &self.line;
         out.clear();
         // In the order of the names, as `convert::delta` has it.
         let mut delta = Delta { out };
-        delta.targets(&line.backend.targets);
-        if let Some(description) = line.description.as_ref().filter(|text| !text.0.is_empty()) {
+        delta.targets(&self.backend.targets);
+        if let Some(description) = self.description.as_ref().filter(|text| !text.0.is_empty()) {
             delta.replaced("description", "", &description.0);
         }
-        delta.texts(&mut line.texts().collect::<Vec<_>>());
-        if line.name != line.id {
-            delta.replaced("name", &line.id.0, &line.name.0);
+        delta.texts(&mut self.texts().collect::<Vec<_>>());
+        if self.name != self.id {
+            delta.replaced("name", &self.id.0, &self.name.0);
         }
-        delta.tags(line.tags.as_deref().unwrap_or_default());
+        delta.tags(self.tags.as_deref().unwrap_or_default());
         if !delta.out.is_empty() {
             delta.out.push(b'}');
         }
     }
-}
 
-impl Line<'_> {
     /// Bytes of the host of a domain, if what is forwarded is the path below it, as most say, and
     /// no letter of it needs a second look.
     fn bare_host(&self, domain: &str) -> Option<usize> {
@@ -326,7 +329,7 @@ impl Delta<'_> {
     fn targets(&mut self, targets: &[Target<'_>]) {
         let mut first = true;
         for (index, target) in targets.iter().enumerate() {
-            let shown = convert::target_id(&target.hostname.0, target.port);
+            let shown = target.shown_id();
             if target.id.as_ref().is_some_and(|id| id.0 == shown) {
                 continue;
             }
