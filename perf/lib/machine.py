@@ -16,8 +16,6 @@ PROXY_CPU, LOAD_CPU = 0, 1
 ALL_CPUS = os.sched_getaffinity(0)
 # Debian's package, where it is not named like the command.
 PACKAGES = {"nginx": "nginx-light"}
-# What ten thousand idle connections to each peer need, both sides of each in one process.
-DESCRIPTORS = 1 << 18
 TICK = os.sysconf("SC_CLK_TCK")
 INSIDE = "RINGWAY_PERF_NAMESPACE"
 
@@ -71,10 +69,8 @@ def write(path, text):
 
 
 def raise_limits():
-    """As many descriptors as this user may have; root may have as many as it wants."""
+    """As many descriptors as this user may have."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if os.geteuid() == 0:
-        hard = max(hard, DESCRIPTORS)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 

@@ -32,6 +32,9 @@ WORKLOADS = {
 }
 # The relay would need two descriptors per idle connection in the origin's process too.
 NOT_FOR_FLOOR = {"idle10k"}
+# Run by each proxy for itself: so many connections to all of them are more descriptors than many a
+# process may have. Compare with the same load without them.
+ALONE = {"idle10k"}
 
 
 class Session:
