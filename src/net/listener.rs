@@ -44,6 +44,21 @@ impl std::fmt::Debug for Listener {
     }
 }
 
+/// Accepts under way at a time on a ring.
+const ACCEPTS: usize = 32;
+
+impl Driver {
+    /// How many accepts are to be under way on a listener. On a ring one takes one client in each
+    /// turn of the core, and the last of a thousand that come at once would wait for a thousand
+    /// turns, seconds. On epoll the system call is made as often as there is somebody.
+    pub fn accepts_at_once(self) -> usize {
+        match self {
+            Self::IoUring(_) => ACCEPTS,
+            Self::Epoll => 1,
+        }
+    }
+}
+
 impl Listener {
     /// Takes a bound socket over; to be called on the worker's own thread.
     ///
@@ -56,7 +71,7 @@ impl Listener {
         })
     }
 
-    /// Waits for a client. Never drop this future before it is ready: a client would be lost.
+    /// Waits for a client; see [`Driver::accepts_at_once`]. Never drop this future before it is ready: a client would be lost.
     ///
     /// # Errors
     /// What the kernel says; after [`Listener::close`], that it is closed.
@@ -65,7 +80,7 @@ impl Listener {
         Ok((Stream::new(stream), address))
     }
 
-    /// Stops listening; the waiting `accept` ends with an error.
+    /// Stops listening; each waiting `accept` ends with an error.
     pub fn close(&self) {
         let _ = SockRef::from(&self.socket).shutdown(Shutdown::Both);
     }

@@ -158,7 +158,9 @@ pub async fn run(parts: CoreParts) -> std::io::Result<()> {
         .map(adopt)
         .collect::<std::io::Result<_>>()?;
     for index in 0..doors.len() {
-        spawn(accept::accept(core.clone(), doors.clone(), index));
+        for _ in 0..parts.driver.accepts_at_once() {
+            spawn(accept::accept(core.clone(), doors.clone(), index));
+        }
     }
     spawn(listen_to_the_bell(
         core.clone(),
