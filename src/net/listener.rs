@@ -71,7 +71,8 @@ impl Listener {
         })
     }
 
-    /// Waits for a client; see [`Driver::accepts_at_once`]. Never drop this future before it is ready: a client would be lost.
+    /// Waits for a client; see [`Driver::accepts_at_once`]. Never drop this future before it is
+    /// ready: a client would be lost.
     ///
     /// # Errors
     /// What the kernel says; after [`Listener::close`], that it is closed.
