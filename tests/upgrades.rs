@@ -22,13 +22,8 @@ fn echo() -> ScriptedOrigin {
                 continue;
             }
             connection.write(AGREE);
-            loop {
-                let bytes = connection.reader.some();
-                if bytes.is_empty() {
-                    return;
-                }
-                connection.write(bytes);
-            }
+            connection.echo();
+            return;
         }
     })
 }

@@ -433,13 +433,7 @@ fn a_tunnel_carries_large_messages_both_ways_and_ends_as_tls_wants_it() {
         let origin = ScriptedOrigin::start(|connection, _| {
             connection.request();
             connection.write(AGREE);
-            loop {
-                let bytes = connection.reader.some();
-                if bytes.is_empty() {
-                    return;
-                }
-                connection.write(bytes);
-            }
+            connection.echo();
         });
         let setup = Setup::before(&origin);
         let ringway = setup.run(driver);

@@ -10,8 +10,11 @@ import time
 from . import machine, peers
 
 # A round is thrown out if cpu 0 did this much besides the proxies, if the load did not get this
-# much of cpu 1 in a turn, or if probes of the CPU's speed before and after it differ by this factor.
+# much of cpu 1 in a turn, or if probes of the CPU's speed before and after differ by this factor.
 OTHER_WORK, LOAD_SHARE, CHANGED = 0.04, 0.9, 1.3
+
+# Runs a load as soon as it wakes: it waits for the proxy then, and not for its turn on the CPU.
+AT_ONCE = ["chrt", "--fifo", "50"]
 
 # The name of each workload, what it is, and how the load generator is told.
 WORKLOADS = {
@@ -127,9 +130,9 @@ def faults_of(records, other_work, probes):
     return why
 
 
-def load(pid, options):
-    """Runs the load generator against a proxy and reads the proxy's CPU time over its window."""
-    command = [str(peers.LOAD), "both", "--origin", f"127.0.0.1:{peers.ORIGIN_PORT}", *options]
+def load(pid, options, program=peers.LOAD, by=()):
+    """Runs the load generator (`by` another command), reads the CPU time of a proxy meanwhile."""
+    command = [*by, str(program), "both", "--origin", f"127.0.0.1:{peers.ORIGIN_PORT}", *options]
     process = machine.start(command, cpu=machine.LOAD_CPU, stdout=subprocess.PIPE, text=True)
     wait_for(process, "begin")
     begin = snapshot(pid)

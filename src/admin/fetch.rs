@@ -16,9 +16,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, Error as RustlsError, RootCertStore};
+use tokio_rustls::rustls::{ClientConfig, Error as RustlsError};
 
 use super::deny;
+use crate::table::roots_of_machine;
 use crate::wire::cache_control::Directives;
 
 /// The most bytes of an answer.
@@ -27,7 +28,7 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// What asks.
 #[derive(Default)]
 pub(super) struct Fetcher {
-    /// Made when it is first needed: the certificates of a machine are some hundred files.
+    /// Made when it is first needed: the certificates of the machine have to be read for it.
     tls: OnceCell<TlsConnector>,
     /// Whether nothing is asked without TLS.
     only_tls: bool,
@@ -88,12 +89,10 @@ impl Fetcher {
 }
 
 fn connector() -> Result<TlsConnector, RustlsError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
+        .with_root_certificates(roots_of_machine())
         .with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
 }

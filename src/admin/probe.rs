@@ -21,7 +21,7 @@ use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 
 use crate::model::upstream::{HealthCheck, HealthCheckKind};
-use crate::table::{Change, Endpoint, Secure, Table, Upstream};
+use crate::table::{Change, Endpoint, Secure, Server, Table, Upstream};
 
 /// The most bytes of an answer that are looked at.
 const BODY_MAX: usize = 64 * 1024;
@@ -88,7 +88,7 @@ impl Prober {
             };
             for (index, server) in upstream.servers.iter().enumerate() {
                 let name = (upstream.name.to_string(), server.name.to_string());
-                let spec = Spec::of(check, upstream, index);
+                let spec = Spec::of(check, upstream, (index, server));
                 let known = before.remove(&name);
                 let probe = match known {
                     Some(known) if known.spec == spec => known,
@@ -184,17 +184,17 @@ impl Judge {
 }
 
 impl Spec {
-    fn of(check: &HealthCheck, upstream: &Upstream, index: usize) -> Self {
-        let server = upstream.servers.get(index);
-        let host = match (&check.host, server) {
+    /// What is asked of a server of `upstream`, the one at that place.
+    fn of(check: &HealthCheck, upstream: &Upstream, (index, server): (usize, &Server)) -> Self {
+        let host = match (&check.host, server.port) {
             (Some(host), _) => host.clone(),
-            (None, Some(server)) if server.port > 0 => server.name.to_string(),
-            (None, _) => upstream.name.to_string(),
+            (None, 0) => upstream.name.to_string(),
+            (None, _) => server.name.to_string(),
         };
         let secure = upstream.secure.clone();
         Self {
             check: check.clone(),
-            endpoints: server.map_or_else(Vec::new, |server| server.endpoints.clone()),
+            endpoints: server.endpoints.clone(),
             host,
             secure: secure.map(|secure| (secure, index)),
         }

@@ -211,11 +211,8 @@ impl Session {
                 larger
             }
         };
-        let UnbufferedStatus { discard, state } = {
-            let incoming = self.incoming.as_mut();
-            let incoming = incoming.map_or(&mut [][..], |incoming| incoming.filled_mut());
-            self.tls.process_tls_records(incoming)
-        };
+        let incoming = at_hand(&mut self.incoming);
+        let UnbufferedStatus { discard, state } = self.tls.process_tls_records(incoming);
         let sealed = match state {
             Ok(ConnectionState::WriteTraffic(mut traffic)) => {
                 let piece = plain.get(..count).unwrap_or_default();
@@ -240,8 +237,7 @@ impl Session {
             Some(control) => control,
             None => self.records.lend(SMALL)?,
         };
-        let incoming = self.incoming.as_mut();
-        let incoming = incoming.map_or(&mut [][..], |incoming| incoming.filled_mut());
+        let incoming = at_hand(&mut self.incoming);
         let UnbufferedStatus { discard, state } = self.tls.process_tls_records(incoming);
         if let Ok(ConnectionState::WriteTraffic(mut traffic)) = state
             && let Ok(count) = traffic.queue_close_notify(control.spare_mut())
@@ -268,8 +264,7 @@ impl Session {
         if self.fault.is_some() {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        let incoming = self.incoming.as_mut();
-        let incoming = incoming.map_or(&mut [][..], |incoming| incoming.filled_mut());
+        let incoming = at_hand(&mut self.incoming);
         let UnbufferedStatus { mut discard, state } = self.tls.process_tls_records(incoming);
         let step = match state {
             Ok(ConnectionState::ReadTraffic(mut traffic)) => {
@@ -309,8 +304,7 @@ impl Session {
         self.fault = Some(fault);
         // Only then: what has failed must not be looked at again.
         while self.tls.wants_write() {
-            let incoming = self.incoming.as_mut();
-            let incoming = incoming.map_or(&mut [][..], |incoming| incoming.filled_mut());
+            let incoming = at_hand(&mut self.incoming);
             let UnbufferedStatus { discard, state } = self.tls.process_tls_records(incoming);
             let said = match state {
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
@@ -358,6 +352,13 @@ impl Session {
             _ => 0,
         }
     }
+}
+
+/// What has come and is not read yet.
+fn at_hand(incoming: &mut Option<Lease>) -> &mut [u8] {
+    incoming
+        .as_mut()
+        .map_or(&mut [], |incoming| incoming.filled_mut())
 }
 
 /// Puts what there is room for behind the filled part of `into`; gives back the rest.

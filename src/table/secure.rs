@@ -227,8 +227,8 @@ impl Files {
     }
 }
 
-/// Read once: they are some hundred files.
-fn roots_of_machine() -> Arc<RootCertStore> {
+/// The certificates of this machine. Read once: they are some hundred files.
+pub fn roots_of_machine() -> Arc<RootCertStore> {
     static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
     let roots = ROOTS.get_or_init(|| {
         let mut roots = RootCertStore::empty();

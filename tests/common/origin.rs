@@ -197,6 +197,17 @@ impl Connection {
         Some(request)
     }
 
+    /// Sends back what comes, until the proxy ends it.
+    pub fn echo(&mut self) {
+        loop {
+            let bytes = self.reader.some();
+            if bytes.is_empty() {
+                return;
+            }
+            self.write(bytes);
+        }
+    }
+
     /// Whether a request before the present one was read on this connection.
     pub fn served(&self) -> bool {
         self.read > 1
