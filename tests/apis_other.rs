@@ -35,8 +35,26 @@ fn the_catalogue_names_every_resource() {
         let path = format!("/apis/{}/v1/{}", group.unwrap(), plural.unwrap());
         assert!(json_of(&client.get(&path), 200).is_array(), "{path}");
     }
-    let light = json_of(&client.get("/apis/entities?schema=false"), 200);
-    assert_eq!(light["resources"][0]["version"]["schema"], Value::Null);
+    let kinds = |query: &str| -> Vec<Value> {
+        let light = json_of(
+            &client.get(&format!("/apis/entities?schema=false{query}")),
+            200,
+        );
+        let resources = light["resources"].as_array().expect("resources");
+        assert_eq!(resources[0]["version"]["schema"], Value::Null);
+        let kinds = resources.iter().map(|resource| resource["kind"].clone());
+        kinds.collect()
+    };
+    // What is listed is what a client copies; the native forms would be second copies.
+    let is_native = |kind: &Value| *kind == "NativeRoute" || *kind == "Upstream";
+    assert!(!kinds("").iter().any(is_native));
+    assert_eq!(
+        kinds("&native=true")
+            .iter()
+            .filter(|kind| is_native(kind))
+            .count(),
+        2
+    );
     ringway.finish();
     origin.finish();
 }
@@ -44,7 +62,8 @@ fn the_catalogue_names_every_resource() {
 #[test]
 fn a_template_can_be_created_as_it_is() {
     let (ringway, origin, client) = start();
-    let catalogue = json_of(&client.get("/apis/entities?schema=false"), 200);
+    let listed = client.get("/apis/entities?schema=false&native=true");
+    let catalogue = json_of(&listed, 200);
     for resource in catalogue["resources"].as_array().unwrap() {
         let text = |key: &str| resource[key].as_str().unwrap();
         let base = format!("/apis/{}/v1/{}", text("group"), text("plural_name"));

@@ -76,15 +76,9 @@ pub(crate) fn normalise(resource: &Resource, entity: &mut Value) {
     if matches!(resource.view, View::Route | View::Backend) {
         write_out_target(members);
     }
-    if !is_native(resource) {
+    if !resource.is_native() {
         resource.form.fill(entity);
     }
-}
-
-/// Whether the entities of a kind are in Ringway's own form.
-pub(crate) fn is_native(resource: &Resource) -> bool {
-    use crate::admin::entity::Kind;
-    matches!(resource.view, View::Stored(Kind::Route | Kind::Upstream))
 }
 
 /// `frontend.domain` is `frontend.domains` with one.

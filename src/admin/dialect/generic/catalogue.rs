@@ -74,6 +74,11 @@ impl Resource {
         }
     }
 
+    /// Whether its entities are in Ringway's own form: those of other resources, seen otherwise.
+    pub(crate) fn is_native(&self) -> bool {
+        matches!(self.view, View::Stored(Kind::Route | Kind::Upstream))
+    }
+
     /// `proxy.otoroshi.io/Route`, or `routes.proxy.otoroshi.io/v1`.
     pub(crate) fn label(&self, style: KindStyle) -> String {
         match style {

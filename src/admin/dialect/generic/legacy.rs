@@ -143,7 +143,7 @@ fn export_key(resource: &Resource) -> String {
 fn whole_state() -> impl Iterator<Item = &'static Resource> {
     catalogue::all()
         .iter()
-        .filter(|resource| !super::body::is_native(resource))
+        .filter(|resource| !resource.is_native())
 }
 
 fn export(call: &Call<'_>) -> Result<Answer, Fault> {

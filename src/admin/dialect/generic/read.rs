@@ -166,11 +166,14 @@ pub(crate) fn template(call: &Call<'_>, resource: &'static Resource) -> Result<A
     }
 }
 
-/// What is served, with schemas or without.
+/// What is served, with schemas or without. Native forms only where they are asked for: a client
+/// that copies all that is listed would copy the same routes twice.
 pub(crate) fn catalogue(call: &Call<'_>) -> Result<Answer, Fault> {
     let with_schema = call.request.parameter("schema") != Some("false");
+    let with_native = call.request.parameter("native") == Some("true");
     let resources: Vec<Value> = super::catalogue::all()
         .iter()
+        .filter(|resource| with_native || !resource.is_native())
         .map(|resource| resource.describe(with_schema))
         .collect();
     call.whole(

@@ -5,7 +5,6 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 
-use super::body;
 use super::catalogue::{Resource, View};
 use super::convert;
 use crate::admin::clock::rfc3339;
@@ -90,7 +89,7 @@ impl Viewer {
                 entity
             }
         };
-        if !body::is_native(self.resource) {
+        if !self.resource.is_native() {
             add_times(kept, &mut entity);
         }
         entity
