@@ -68,6 +68,40 @@ fn answered_changes_survive_a_kill() {
     }
 }
 
+#[test]
+fn what_was_made_anew_and_then_restored_is_there_once() {
+    // The embedded store keeps entities together that were made one after the other.
+    const BETWEEN: usize = 40;
+    for start in [start as fn() -> Ringway, start_embedded] {
+        let ringway = start();
+        let mut admin = ringway.admin();
+        let first = epoch(&admin.post("/routes", &route("two")));
+        let then = body(&admin.get("/routes"));
+        assert_eq!(admin.delete("/routes/two").status(), 200);
+        for count in 0..BETWEEN {
+            let between = route(&format!("between-{count}"));
+            assert_eq!(admin.post("/routes", &between).status(), 201);
+        }
+        let anew = json!({"id": "two", "path": "/anew", "respond": {"body": "anew"}});
+        assert_eq!(admin.post("/routes", &anew).status(), 201);
+        let restored = admin.send("POST", &format!("/epochs/{first}/restore"), &[], "");
+        assert_eq!(restored.status(), 200, "{}", restored.text());
+        assert_eq!(body(&admin.get("/routes")), then);
+        drop(admin);
+        let directory = ringway.kill();
+
+        let ringway = Ringway::start_again(directory, Driver::Epoll);
+        let mut admin = ringway.admin();
+        assert_eq!(body(&admin.get("/routes")), then);
+        assert_eq!(
+            (served(&ringway, "/two"), served(&ringway, "/anew")),
+            (200, 404)
+        );
+        drop(admin);
+        ringway.finish();
+    }
+}
+
 /// A route that came without an id is written to a file without one.
 fn without_derived_ids((mut routes, upstreams): (Value, Value)) -> (Value, Value) {
     for route in routes["routes"].as_array_mut().expect("routes") {

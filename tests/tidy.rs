@@ -10,7 +10,7 @@ const LINE_COLUMNS_MAX: usize = 100;
 
 struct Source {
     path: String,
-    /// Without the unit tests at the end.
+    /// Without the unit tests at the end; those in files of their own are no sources.
     text: String,
 }
 
@@ -35,13 +35,17 @@ fn sources() -> Vec<Source> {
     assert!(paths.len() > 40, "the sources are found");
     paths
         .iter()
-        .filter(|path| path.file_name().is_none_or(|name| name != "tests.rs"))
+        .map(|path| path.strip_prefix(root()).unwrap())
+        .filter(|path| {
+            !path
+                .iter()
+                .any(|step| step == "tests" || step == "tests.rs")
+        })
         .map(|path| {
-            let text = std::fs::read_to_string(path).unwrap();
+            let text = std::fs::read_to_string(root().join(path)).unwrap();
             let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
-            let path = path.strip_prefix(root()).unwrap().display().to_string();
             Source {
-                path,
+                path: path.display().to_string(),
                 text: text[..end].to_owned(),
             }
         })

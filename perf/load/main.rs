@@ -136,9 +136,9 @@ fn serve(address: SocketAddr) -> io::Result<bool> {
 /// One run; `true` if no response was wrong.
 fn measure(options: &Options) -> io::Result<bool> {
     let mut rig = Rig::new(options)?;
-    let mut next_phase = rig.now() + nanos(FILL_SECONDS);
+    let mut next_phase = rig.clock.now() + nanos(FILL_SECONDS);
     loop {
-        let turn = rig.now();
+        let turn = rig.clock.now();
         let Rig {
             poller, clients, ..
         } = &mut rig;
@@ -163,13 +163,13 @@ fn measure(options: &Options) -> io::Result<bool> {
             Phase::Resting => {}
         }
         let wait = match options.sleep {
-            true => rig.clients[0].until_arrival(rig.now()),
+            true => rig.clients[0].until_arrival(rig.clock.now()),
             false => Duration::ZERO,
         };
         rig.step(turn, wait)?;
     }
     say("end")?;
-    let window = rig.meter.end(rig.now());
+    let window = rig.meter.end(rig.clock.now());
     println!("{}", rig.clients[0].tally.report(&window));
     Ok(rig.clients[0].tally.faults() == 0)
 }
@@ -177,10 +177,10 @@ fn measure(options: &Options) -> io::Result<bool> {
 /// Windows of one target after the other, until the input ends.
 fn turns(options: &Options) -> io::Result<bool> {
     let mut rig = Rig::new(options)?;
-    let last = rig.now() + nanos(FILL_SECONDS);
+    let last = rig.clock.now() + nanos(FILL_SECONDS);
     let mut filling = rig.clients.len();
     while filling > 0 || !rig.clients.iter().all(Client::is_at_rest) {
-        let turn = rig.now();
+        let turn = rig.clock.now();
         if turn >= last {
             return Err(too_slow());
         }
@@ -214,7 +214,7 @@ struct Rig {
     poller: Poller,
     origin: Option<Origin>,
     clients: Vec<Client>,
-    clock: Instant,
+    clock: Clock,
     meter: Meter,
     ready: Vec<poll::Ready>,
 }
@@ -237,14 +237,10 @@ impl Rig {
             poller,
             origin,
             clients,
-            clock: Instant::now(),
+            clock: Clock(Instant::now()),
             meter: Meter::default(),
             ready: Vec::new(),
         })
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.clock.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Serves what is ready, since `turn`.
@@ -257,16 +253,15 @@ impl Rig {
             meter,
             ready,
         } = self;
-        let now = || u64::try_from(clock.elapsed().as_nanos()).unwrap_or(u64::MAX);
         poller.poll(ready, Some(wait))?;
         if ready.is_empty() {
-            meter.idle += now() - turn;
+            meter.idle += clock.now() - turn;
         }
         for event in ready.drain(..) {
             match (event.side, &mut *origin) {
                 (Side::Client(number), _) => {
                     if let Some(client) = clients.get_mut(usize::from(number)) {
-                        client.serve(poller, event, now);
+                        client.serve(poller, event, || clock.now());
                     }
                 }
                 (Side::Listener, Some(origin)) => origin.accept(poller)?,
@@ -282,12 +277,12 @@ impl Rig {
         if number >= self.clients.len() {
             return Err(io::Error::other(format!("there is no target {number}")));
         }
-        let began = self.now();
+        let began = self.clock.now();
         self.meter = Meter::begin(began);
         self.clients[number].resume(&self.poller, began);
         let end = began + nanos(options.seconds);
         loop {
-            let turn = self.now();
+            let turn = self.clock.now();
             if turn >= end {
                 break;
             }
@@ -297,15 +292,26 @@ impl Rig {
         self.clients[number].rest();
         let last = end + nanos(DRAIN_SECONDS);
         while !self.clients[number].is_at_rest() {
-            let turn = self.now();
+            let turn = self.clock.now();
             if turn >= last {
                 return Err(io::Error::other("responses did not come in 5 s"));
             }
             self.step(turn, Duration::ZERO)?;
         }
-        let window = self.meter.end(self.now());
+        let window = self.meter.end(self.clock.now());
         println!("{}", self.clients[number].tally.report(&window));
         Ok(self.clients[number].tally.faults() == 0)
+    }
+}
+
+/// The time since the start.
+#[derive(Clone, Copy)]
+struct Clock(Instant);
+
+impl Clock {
+    /// In nanoseconds.
+    fn now(self) -> u64 {
+        u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::table::{Change, Secure, Table};
+use crate::table::{Change, FileReader, Secure, Table};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -22,6 +22,9 @@ const FOUND_MAX: usize = 64;
 
 /// What is followed: upstreams, by their names.
 type Followed = Rc<RefCell<Vec<(Arc<str>, Arc<Secure>)>>>;
+
+/// What has become of the files of an upstream; none where they hold what they held.
+type Again = Result<Option<Secure>, String>;
 
 /// The files that are followed.
 pub(super) struct Certificates {
@@ -73,9 +76,7 @@ async fn watch(followed: Followed, finder: mpsc::Sender<Change>) {
         tokio::time::sleep(LOOK).await;
         let named = followed.borrow().clone();
         failed.retain(|name, _| named.iter().any(|(known, _)| known == name));
-        for (upstream, secure) in named {
-            let again = tokio::task::spawn_blocking(move || secure.again()).await;
-            let again = again.unwrap_or_else(|error| Err(error.to_string()));
+        for (upstream, again) in look(named).await {
             let known = failed.remove(&upstream);
             match again {
                 Ok(None) => {}
@@ -101,4 +102,16 @@ async fn watch(followed: Followed, finder: mpsc::Sender<Change>) {
             }
         }
     }
+}
+
+/// What has become of the files of each. A file that several name is read once.
+async fn look(named: Vec<(Arc<str>, Arc<Secure>)>) -> Vec<(Arc<str>, Again)> {
+    let read = tokio::task::spawn_blocking(move || {
+        let mut reader = FileReader::default();
+        let each = named.into_iter();
+        each.map(|(upstream, secure)| (upstream, secure.again(&mut reader)))
+            .collect()
+    });
+    // What breaks off is looked at again in the next round.
+    read.await.unwrap_or_default()
 }

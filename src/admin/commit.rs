@@ -159,6 +159,17 @@ pub(super) enum Refusal {
     Busy,
 }
 
+impl Done {
+    /// A write that is about no entity that stays.
+    pub(super) fn of_all(epoch: u64, differences: Vec<Difference>) -> Self {
+        Self {
+            epoch,
+            differences,
+            subject: None,
+        }
+    }
+}
+
 /// The word for a kind.
 pub(super) fn name(kind: Kind) -> &'static str {
     kind.name()
@@ -437,11 +448,7 @@ impl Stage<'_> {
         let differences = all
             .into_iter()
             .filter_map(|kept| Difference::of(Some(kept), None));
-        Ok(Done {
-            epoch: self.epoch,
-            differences: differences.collect(),
-            subject: None,
-        })
+        Ok(Done::of_all(self.epoch, differences.collect()))
     }
 
     pub(super) fn take_out(&mut self, kept: &Rc<Kept>) -> Result<(), Refusal> {
@@ -494,11 +501,7 @@ impl Stage<'_> {
                 differences.extend(Difference::of(Some(kept), None));
             }
         }
-        Ok(Done {
-            epoch: self.epoch,
-            differences,
-            subject: None,
-        })
+        Ok(Done::of_all(self.epoch, differences))
     }
 
     fn restore(&mut self, entities: &[Was]) -> Result<Done, Refusal> {
@@ -530,11 +533,7 @@ impl Stage<'_> {
                 differences.extend(Difference::of(Some(kept), None));
             }
         }
-        Ok(Done {
-            epoch: self.epoch,
-            differences,
-            subject: None,
-        })
+        Ok(Done::of_all(self.epoch, differences))
     }
 }
 

@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty, Limited};
@@ -21,7 +20,7 @@ use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 
 use crate::model::upstream::{HealthCheck, HealthCheckKind};
-use crate::table::{Change, Endpoint, Secure, Server, Table, Upstream};
+use crate::table::{Change, Endpoint, Peer, Server, Table, Upstream};
 
 /// The most bytes of an answer that are looked at.
 const BODY_MAX: usize = 64 * 1024;
@@ -51,8 +50,8 @@ struct Spec {
     check: HealthCheck,
     endpoints: Vec<Endpoint>,
     host: String,
-    /// How it is spoken to over TLS, if it is, and its place there.
-    secure: Option<(Arc<Secure>, usize)>,
+    /// How it is spoken to over TLS, if it is.
+    secure: Option<Peer>,
 }
 
 struct Report {
@@ -88,7 +87,9 @@ impl Prober {
             };
             for (index, server) in upstream.servers.iter().enumerate() {
                 let name = (upstream.name.to_string(), server.name.to_string());
-                let spec = Spec::of(check, upstream, (index, server));
+                let Some(spec) = Spec::of(check, upstream, (index, server)) else {
+                    continue;
+                };
                 let known = before.remove(&name);
                 let probe = match known {
                     Some(known) if known.spec == spec => known,
@@ -184,20 +185,27 @@ impl Judge {
 }
 
 impl Spec {
-    /// What is asked of a server of `upstream`, the one at that place.
-    fn of(check: &HealthCheck, upstream: &Upstream, (index, server): (usize, &Server)) -> Self {
+    /// What is asked of a server of `upstream`, the one at that place. None if it is to be spoken
+    /// to over TLS and nobody knows how.
+    fn of(
+        check: &HealthCheck,
+        upstream: &Upstream,
+        (index, server): (usize, &Server),
+    ) -> Option<Self> {
         let host = match (&check.host, server.port) {
             (Some(host), _) => host.clone(),
             (None, 0) => upstream.name.to_string(),
             (None, _) => server.name.to_string(),
         };
-        let secure = upstream.secure.clone();
-        Self {
+        Some(Self {
             check: check.clone(),
             endpoints: server.endpoints.clone(),
             host,
-            secure: secure.map(|secure| (secure, index)),
-        }
+            secure: match &upstream.secure {
+                Some(secure) => Some(secure.peer(index)?),
+                None => None,
+            },
+        })
     }
 
     /// A time from `least` to `most` percent of the interval.
@@ -238,12 +246,13 @@ impl Spec {
         if self.check.kind == HealthCheckKind::Tcp {
             return Some(true);
         }
-        let Some((secure, index)) = &self.secure else {
+        let Some(Peer { config, name }) = self.secure.clone() else {
             return self.ask_http(stream).await;
         };
-        let connector = TlsConnector::from(secure.config.clone());
-        let name = secure.name(*index)?.clone();
-        let stream = connector.connect(name, stream).await.ok()?;
+        let stream = TlsConnector::from(config)
+            .connect(name, stream)
+            .await
+            .ok()?;
         self.ask_http(stream).await
     }
 

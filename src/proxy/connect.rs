@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::pick::Picked;
 use super::pool::{Link, Pool};
 use crate::net::{self, Stream};
-use crate::table::{Endpoint, Secure};
+use crate::table::{Endpoint, Peer, Secure};
 
 /// A connection that a request may use.
 pub(super) struct Connected {
@@ -98,8 +98,8 @@ async fn reach(
     let Some((secure, index)) = secure else {
         return Ok(stream);
     };
-    let name = secure.name(index).ok_or(Fault::NoServer)?.clone();
-    let shaken = net::shake_hands(stream, secure.config.clone(), name, &core.records).await?;
+    let Peer { config, name } = secure.peer(index).ok_or(Fault::NoServer)?;
+    let shaken = net::shake_hands(stream, config, name, &core.records).await?;
     core.counters.upstream_handshakes.add(1);
     if shaken.resumed {
         core.counters.upstream_resumptions.add(1);

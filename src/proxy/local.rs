@@ -352,9 +352,7 @@ pub(super) async fn fault(
     }
     let keep = status >= 500 && plan.persistent && plan.is_wholly_sent() && !core.is_draining();
     let sentence = fault.to_string();
-    let of_route = plan.shape.as_ref();
-    let page = of_route.and_then(|shape| shape.page(status, &sentence));
-    let (status, line, body) = page.unwrap_or_else(|| last_page(core, status, &sentence));
+    let (status, line, body) = page(core, plan, status, &sentence);
     let error = Error {
         status,
         keep,
@@ -399,9 +397,7 @@ pub(super) async fn stop(
         mut lines,
     } = stopped;
     let keep = plan.persistent && plan.is_wholly_sent() && !core.is_draining();
-    let of_route = plan.shape.as_ref();
-    let page = of_route.and_then(|shape| shape.page(status, &sentence));
-    let (status, line, body) = page.unwrap_or_else(|| last_page(core, status, &sentence));
+    let (status, line, body) = page(core, plan, status, &sentence);
     let error = Error {
         status,
         keep,
@@ -432,6 +428,13 @@ pub(super) fn fill(page: &ErrorPage, status: u16, sentence: &str, route: &str) -
     let mut body = Vec::new();
     page.fill(status, phrase(status), sentence, route, &mut body);
     (status, page.line.to_vec(), body)
+}
+
+/// The page of the route, or the last one.
+fn page(core: &Core, plan: &Plan, status: u16, sentence: &str) -> Page {
+    let of_route = plan.shape.as_ref();
+    let page = of_route.and_then(|shape| shape.page(status, sentence));
+    page.unwrap_or_else(|| last_page(core, status, sentence))
 }
 
 /// The page for all routes, or the plain sentence: for an answer where the route has none.

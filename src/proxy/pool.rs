@@ -364,7 +364,7 @@ fn is_reached_alike(
 ) -> bool {
     match (&upstream.secure, &other.secure) {
         (None, None) => true,
-        (Some(secure), Some(other)) => secure.is_like(index, other, other_index),
+        (Some(secure), Some(other)) => secure.peer(index) == other.peer(other_index),
         _ => false,
     }
 }

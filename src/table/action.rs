@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::aggregate::Aggregate;
 use super::captures::Captures;
-use super::condition::{NoFields, Question};
+use super::condition::Question;
 use super::error::CompileError;
 use super::pattern::PathPattern;
 use super::retry::Retries;
@@ -198,11 +198,7 @@ impl Redirect {
         self.to.fill(
             &Filling {
                 path,
-                source: &Source {
-                    captures,
-                    claims: None,
-                    fields: &NoFields,
-                },
+                source: &Source::of_path(captures),
                 host,
                 query,
                 value: b"",

@@ -1,7 +1,6 @@
 //! What an aggregate asks for, compiled.
 
 use super::captures::Captures;
-use super::condition::NoFields;
 use super::error::CompileError;
 use super::rewrite::{Filling, Pieces, Places, Source, rewrite_error};
 use crate::model;
@@ -89,11 +88,7 @@ impl Part {
         self.target.fill(
             &Filling {
                 path,
-                source: &Source {
-                    captures,
-                    claims: None,
-                    fields: &NoFields,
-                },
+                source: &Source::of_path(captures),
                 host: b"",
                 query,
                 value,

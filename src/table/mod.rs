@@ -67,7 +67,7 @@ pub use pattern::{HostPattern, PathKind, PathPattern};
 pub use retry::Retries;
 pub use rewrite::{Pieces, PrefixRewrite, Rewrite, Source, Template};
 pub use route::{Route, default_id};
-pub use secure::{Secure, roots_of_machine};
+pub use secure::{FileReader, Peer, Secure, roots_of_machine};
 pub use spread::{Key, Queue, Spread, Sticky};
 pub use upstream::{Endpoint, PoolLimits, Server, Upstream, UpstreamId};
 

@@ -4,7 +4,7 @@
 //! on the way.
 
 use super::captures::Captures;
-use super::condition::Fields;
+use super::condition::{Fields, NoFields};
 use super::edit::{CLAIM, FIELD, PARAMETER};
 use super::error::{CompileError, PatternFault};
 use super::jwt::{Claims, Quote};
@@ -94,6 +94,19 @@ pub struct Source<'a> {
     pub claims: Option<&'a Claims>,
     /// Its fields.
     pub fields: &'a dyn Fields,
+}
+
+// === impl Source ===
+
+impl<'a> Source<'a> {
+    /// A request of which only the path counts.
+    pub(super) fn of_path(captures: &'a Captures) -> Self {
+        Self {
+            captures,
+            claims: None,
+            fields: &NoFields,
+        }
+    }
 }
 
 // === impl Rewrite ===
@@ -353,11 +366,7 @@ mod tests {
     const NO_CAPTURES: &Captures = &Captures::NONE;
 
     fn nothing() -> Source<'static> {
-        Source {
-            captures: NO_CAPTURES,
-            claims: None,
-            fields: &crate::table::NoFields,
-        }
+        Source::of_path(NO_CAPTURES)
     }
 
     fn prefix(pattern: &str, replacement: &str) -> Rewrite {

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use rustls::client::WebPkiServerVerifier;
@@ -37,6 +38,15 @@ pub struct Secure {
     declared: Tls,
 }
 
+/// How one server is spoken to over TLS.
+#[derive(Clone)]
+pub struct Peer {
+    /// What a handshake goes by.
+    pub config: Arc<ClientConfig>,
+    /// Who it must prove to be.
+    pub name: ServerName<'static>,
+}
+
 /// The most bytes of a file of certificates or with a key.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// What is spoken over TLS (RFC 7301 §6).
@@ -47,6 +57,12 @@ const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rust
 impl PartialEq for Secure {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.config, &other.config) && self.names == other.names
+    }
+}
+
+impl PartialEq for Peer {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.config, &other.config) && self.name == other.name
     }
 }
 
@@ -72,7 +88,7 @@ impl Secure {
         let names = declared.servers.iter().map(name);
         Ok(Some(Arc::new(Self {
             names: names.collect::<Result<_, _>>()?,
-            config: Files::read(tls)
+            config: Files::read(tls, &mut FileReader::default())
                 .and_then(|files| files.config())
                 .map_err(fault)?,
             declared: tls.clone(),
@@ -84,12 +100,12 @@ impl Secure {
         self.declared.ca_file.is_some() || self.declared.certificate.is_some()
     }
 
-    /// The same by what the files hold now; none if that is what they held.
+    /// The same by what the files hold; none if that is what they held.
     ///
     /// # Errors
     /// What is wrong with them, in words.
-    pub fn again(&self) -> Result<Option<Self>, String> {
-        let config = Files::read(&self.declared)?.config()?;
+    pub fn again(&self, reader: &mut FileReader) -> Result<Option<Self>, String> {
+        let config = Files::read(&self.declared, reader)?.config()?;
         Ok((!Arc::ptr_eq(&config, &self.config)).then(|| Self {
             config,
             names: self.names.clone(),
@@ -102,15 +118,13 @@ impl Secure {
         self.declared == other.declared && self.names == other.names
     }
 
-    /// Who the server at `index` must prove to be.
-    pub fn name(&self, index: usize) -> Option<&ServerName<'static>> {
-        self.names.get(index)
-    }
-
-    /// Whether the server at `index` is spoken to as the one at `other_index` was by `other`: then
-    /// a connection to it is as good as a new one.
-    pub fn is_like(&self, index: usize, other: &Self, other_index: usize) -> bool {
-        Arc::ptr_eq(&self.config, &other.config) && self.name(index) == other.name(other_index)
+    /// How the server at `index` is spoken to. Where that is as it was, a connection to it is as
+    /// good as a new one.
+    pub fn peer(&self, index: usize) -> Option<Peer> {
+        Some(Peer {
+            config: self.config.clone(),
+            name: self.names.get(index)?.clone(),
+        })
     }
 
     /// In words, for `explain`.
@@ -122,46 +136,77 @@ impl Secure {
     }
 }
 
+/// Reads each file once, however many name it.
+#[derive(Default)]
+pub struct FileReader(HashMap<PathBuf, Result<Rc<Content>, String>>);
+
+/// What a file holds.
+struct Content {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    /// What stands for the bytes.
+    digest: Digest,
+}
+
+type Digest = [u8; 32];
+
+impl FileReader {
+    fn read(&mut self, path: &Path) -> Result<Rc<Content>, String> {
+        if let Some(known) = self.0.get(path) {
+            return known.clone();
+        }
+        let read = read(path).map(|bytes| {
+            Rc::new(Content {
+                path: path.to_owned(),
+                digest: Sha256::digest(&bytes).into(),
+                bytes,
+            })
+        });
+        self.0.insert(path.to_owned(), read.clone());
+        read
+    }
+}
+
 /// What the files of a declaration hold.
 struct Files {
     verify: bool,
-    ca: Option<(PathBuf, Vec<u8>)>,
-    own: Option<[(PathBuf, Vec<u8>); 2]>,
+    ca: Option<Rc<Content>>,
+    /// The certificate and its key.
+    own: Option<[Rc<Content>; 2]>,
 }
 
+/// What stands for all of them.
+type Fingerprint = (bool, Option<Digest>, Option<[Digest; 2]>);
+
 impl Files {
-    fn read(tls: &Tls) -> Result<Self, String> {
-        let file = |path: &PathBuf| read(path).map(|bytes| (path.clone(), bytes));
+    fn read(tls: &Tls, reader: &mut FileReader) -> Result<Self, String> {
         Ok(Self {
             verify: tls.verify,
-            ca: tls.ca_file.as_ref().map(file).transpose()?,
+            ca: match &tls.ca_file {
+                Some(path) => Some(reader.read(path)?),
+                None => None,
+            },
             own: match (&tls.certificate, &tls.key) {
-                (Some(certificate), Some(key)) => Some([file(certificate)?, file(key)?]),
+                (Some(certificate), Some(key)) => {
+                    Some([reader.read(certificate)?, reader.read(key)?])
+                }
                 _ => None,
             },
         })
     }
 
-    /// What stands for all of it.
-    fn fingerprint(&self) -> [u8; 32] {
-        let own = self.own.iter().flatten().map(Some);
-        let mut hash = Sha256::new();
-        hash.update([u8::from(self.verify)]);
-        for file in [self.ca.as_ref()].into_iter().chain(own) {
-            let bytes = file.map(|(_, bytes)| bytes.as_slice());
-            hash.update(
-                bytes
-                    .map_or(u64::MAX, |bytes| bytes.len() as u64)
-                    .to_be_bytes(),
-            );
-            hash.update(bytes.unwrap_or_default());
-        }
-        hash.finalize().into()
+    fn fingerprint(&self) -> Fingerprint {
+        let own = self.own.as_ref();
+        (
+            self.verify,
+            self.ca.as_ref().map(|ca| ca.digest),
+            own.map(|own| own.each_ref().map(|file| file.digest)),
+        )
     }
 
     /// What a handshake goes by: the one that is there already, if there is one.
     fn config(&self) -> Result<Arc<ClientConfig>, String> {
-        static MADE: Mutex<Option<HashMap<[u8; 32], Weak<ClientConfig>>>> = Mutex::new(None);
+        static MADE: Mutex<Option<HashMap<Fingerprint, Weak<ClientConfig>>>> = Mutex::new(None);
         let fingerprint = self.fingerprint();
         let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
         let made = made.get_or_insert_with(HashMap::new);
@@ -183,15 +228,12 @@ impl Files {
             .with_custom_certificate_verifier(self.verifier(&provider)?);
         let mut config = match &self.own {
             None => builder.with_no_client_auth(),
-            Some([(path, certificate), (key_path, key)]) => {
-                let chain = certificates(path, certificate)?;
-                let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
-                    format!("{}: there is no private key in it", key_path.display())
-                })?;
-                builder.with_client_auth_cert(chain, key).map_err(|error| {
-                    let (path, key) = (path.display(), key_path.display());
-                    format!("{key} cannot be used with {path}: {error}")
-                })?
+            Some([certificate, key]) => {
+                let (path, key_path) = (certificate.path.display(), key.path.display());
+                let key = PrivateKeyDer::from_pem_slice(&key.bytes)
+                    .map_err(|_| format!("{key_path}: there is no private key in it"))?;
+                let config = builder.with_client_auth_cert(certificates(certificate)?, key);
+                config.map_err(|error| format!("{key_path} cannot be used with {path}: {error}"))?
             }
         };
         config.alpn_protocols = vec![ALPN.to_vec()];
@@ -211,10 +253,10 @@ impl Files {
                 roots_of_machine(),
                 "the certificates of this machine".to_owned(),
             ),
-            Some((path, pem)) => {
+            Some(ca) => {
                 let mut roots = RootCertStore::empty();
-                let path = path.display();
-                for certificate in certificates(path.to_string().as_ref(), pem)? {
+                let path = ca.path.display();
+                for certificate in certificates(ca)? {
                     let added = roots.add(certificate);
                     added.map_err(|error| format!("{path}: {error}"))?;
                 }
@@ -238,15 +280,13 @@ pub fn roots_of_machine() -> Arc<RootCertStore> {
     roots.clone()
 }
 
-fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let read = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+fn certificates(file: &Content) -> Result<Vec<CertificateDer<'static>>, String> {
+    let read = CertificateDer::pem_slice_iter(&file.bytes).collect::<Result<Vec<_>, _>>();
+    let path = file.path.display();
     match read {
         Ok(some) if !some.is_empty() => Ok(some),
-        Ok(_) => Err(format!(
-            "{}: there is no certificate (PEM) in it",
-            path.display()
-        )),
-        Err(_) => Err(format!("{}: it is not PEM", path.display())),
+        Ok(_) => Err(format!("{path}: there is no certificate (PEM) in it")),
+        Err(_) => Err(format!("{path}: it is not PEM")),
     }
 }
 

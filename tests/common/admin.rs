@@ -67,13 +67,9 @@ impl AdminClient {
         fields: &[(&str, &str)],
         body: &str,
     ) -> Message {
-        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.address);
-        request += &format!("X-API-Key: {}\r\n", self.key);
-        for (name, value) in fields {
-            request += &format!("{name}: {value}\r\n");
-        }
-        request += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
-        self.client.exchange(request)
+        let fields = [&[("X-API-Key", self.key.as_str())], fields].concat();
+        let asked = (method, path);
+        self.client.ask(asked, self.address, &fields, body)
     }
 
     /// Sends a GET and leaves its answer to be read as it comes.

@@ -62,6 +62,22 @@ impl RawClient {
         self.reader.response_to(method)
     }
 
+    /// Sends a request with these fields, which say neither host nor length, and reads its response.
+    pub fn ask(
+        &mut self,
+        (method, target): (&str, &str),
+        host: impl std::fmt::Display,
+        fields: &[(&str, &str)],
+        body: &str,
+    ) -> Message {
+        let mut request = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n");
+        for (name, value) in fields {
+            request += &format!("{name}: {value}\r\n");
+        }
+        request += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
+        self.exchange(request)
+    }
+
     /// Tells the proxy that nothing more comes.
     pub fn end(&mut self) {
         self.stream.shutdown(Shutdown::Write).expect("half-close");

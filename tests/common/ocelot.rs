@@ -102,16 +102,12 @@ impl OcelotClient {
         fields: &[(&str, &str)],
         body: &str,
     ) -> Message {
-        let host = self.address;
-        let mut request = format!("{method} /administration{path} HTTP/1.1\r\nHost: {host}\r\n");
-        if let Some(token) = &self.token {
-            request += &format!("Authorization: Bearer {token}\r\n");
-        }
-        for (name, value) in fields {
-            request += &format!("{name}: {value}\r\n");
-        }
-        request += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
-        self.client.exchange(request)
+        let shown = self.token.as_ref().map(|token| format!("Bearer {token}"));
+        let shown = shown.as_deref().map(|shown| ("Authorization", shown));
+        let fields: Vec<_> = shown.into_iter().chain(fields.iter().copied()).collect();
+        let target = format!("/administration{path}");
+        self.client
+            .ask((method, &target), self.address, &fields, body)
     }
 }
 

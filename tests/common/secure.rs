@@ -1,4 +1,5 @@
-//! Certificates made for a test, and a server that speaks TLS in front of another one.
+//! Certificates made for a test, a server that speaks TLS in front of another one, and a proxy that
+//! is told of it.
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -11,9 +12,15 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_tim
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ServerConfig, WebPkiClientVerifier};
+use rustls::version::{TLS12, TLS13};
 use rustls::{HandshakeKind, RootCertStore, ServerConnection, StreamOwned};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+
+use super::{Driver, Ringway, ScriptedOrigin, new_directory};
+
+/// What TLS can be spoken in.
+pub const BOTH: [&rustls::SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
 
 /// Who vouches for certificates.
 pub struct Authority {
@@ -282,4 +289,58 @@ pub fn end(stream: &mut TlsStream) -> std::io::Result<()> {
     stream.conn.send_close_notify();
     stream.flush()?;
     stream.sock.shutdown(std::net::Shutdown::Write)
+}
+
+/// A server that is spoken to under TLS, and what more is said of its upstream.
+pub fn secured(server: SocketAddr, tls: &str, more: &str) -> String {
+    format!(
+        "upstreams: [{{name: origin, servers: [{{address: {}, port: {}}}], \
+         tls: {{{tls}}}{more}}}]\n\
+         routes: [{{path_prefix: /, upstream: origin}}]\n",
+        server.ip(),
+        server.port()
+    )
+}
+
+/// The option that says whose word counts.
+pub fn ca(path: &Path) -> String {
+    format!("ca_file: {}", path.display())
+}
+
+/// A server behind TLS that shows a certificate for 127.0.0.1, and a proxy that knows who vouches
+/// for it.
+pub struct Setup {
+    pub authority: Authority,
+    pub directory: PathBuf,
+    pub front: TlsFront,
+    pub ca: String,
+}
+
+impl Setup {
+    pub fn before(origin: &ScriptedOrigin) -> Self {
+        Self::speaking(origin, &BOTH)
+    }
+
+    pub fn speaking(
+        origin: &ScriptedOrigin,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> Self {
+        let authority = Authority::new();
+        let directory = new_directory();
+        let config = authority.vouch(&["127.0.0.1"]).server(versions, None);
+        Self {
+            ca: ca(&authority.write(&directory, "ca.pem")),
+            front: TlsFront::start(config, origin.address()),
+            authority,
+            directory,
+        }
+    }
+
+    pub fn run(&self, driver: Driver) -> Ringway {
+        self.run_with(&secured(self.front.address(), &self.ca, ""), driver)
+    }
+
+    pub fn run_with(&self, configuration: &str, driver: Driver) -> Ringway {
+        Ringway::start_in(self.directory.clone(), configuration, driver)
+    }
 }

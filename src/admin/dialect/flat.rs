@@ -228,11 +228,7 @@ async fn reload(core: &Core, request: &Request) -> Result<Answer, Problem> {
         "changed": reloaded.differences.len(),
         "pending_structural_changes": reloaded.pending,
     }));
-    let done = Done {
-        epoch: reloaded.epoch,
-        differences: reloaded.differences,
-        subject: None,
-    };
+    let done = Done::of_all(reloaded.epoch, reloaded.differences);
     super::write::settle(core, request, &wishes, &done, 200, body).await
 }
 

@@ -271,14 +271,7 @@ impl EntityWrite {
             created: false,
             changed: true,
         };
-        Ok((
-            outcome,
-            Done {
-                epoch: stage.epoch,
-                differences,
-                subject: None,
-            },
-        ))
+        Ok((outcome, Done::of_all(stage.epoch, differences)))
     }
 
     fn delete_all(
@@ -301,14 +294,7 @@ impl EntityWrite {
             changed: !differences.is_empty(),
             ..Outcome::default()
         };
-        Ok((
-            outcome,
-            Done {
-                epoch: stage.epoch,
-                differences,
-                subject: None,
-            },
-        ))
+        Ok((outcome, Done::of_all(stage.epoch, differences)))
     }
 }
 

@@ -177,11 +177,7 @@ impl std::fmt::Debug for BatchWrite {
 
 impl Act for BatchWrite {
     fn act(&self, stage: &mut Stage<'_>) -> Result<Done, Refusal> {
-        let mut all = Done {
-            epoch: stage.epoch,
-            differences: Vec::new(),
-            subject: None,
-        };
+        let mut all = Done::of_all(stage.epoch, Vec::new());
         let mut results = Vec::with_capacity(self.lines.len());
         let mut failed = false;
         for (index, (number, text)) in self.lines.iter().enumerate() {

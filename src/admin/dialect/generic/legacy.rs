@@ -184,12 +184,8 @@ fn export(call: &Call<'_>) -> Result<Answer, Fault> {
 fn entities(call: &Call<'_>, resource: &'static Resource) -> Vec<Value> {
     let viewer = Viewer::of(resource);
     let state = call.core.state.borrow();
-    let kept = state
-        .of_kind(resource.stored())
-        .iter()
-        .filter(|kept| viewer.covers(kept));
-    let upstream = |name: &str| state.upstreams.get(name).cloned();
-    kept.map(|kept| viewer.show(&viewer.with_own(kept.clone(), upstream)))
+    let all = viewer.all(&state);
+    all.map(|shown| viewer.show(&shown))
         .filter(|entity| call.rights.sees(entity))
         .collect()
 }

@@ -24,7 +24,7 @@ pub(crate) async fn list(call: &Call<'_>, resource: &'static Resource) -> Result
     let listing = Listing::read(call.request.query()).map_err(Fault::bad_request)?;
     let style = call.style(true)?;
     let viewer = Viewer::of(resource);
-    let mut found = found(call, resource, &viewer, &listing).await;
+    let mut found = found(call, &viewer, &listing).await;
     if listing.sorts() {
         found = sorted(found, &viewer, &listing).await;
     }
@@ -51,7 +51,7 @@ pub(crate) async fn list(call: &Call<'_>, resource: &'static Resource) -> Result
 /// How many entities the caller may see.
 pub(crate) async fn count(call: &Call<'_>, resource: &'static Resource) -> Result<Answer, Fault> {
     let viewer = Viewer::of(resource);
-    let found = found(call, resource, &viewer, &Listing::default()).await;
+    let found = found(call, &viewer, &Listing::default()).await;
     let body = json!({"count": found.len(), "kind": call.label(resource)});
     call.whole(200, Some(resource), body)
 }
@@ -85,22 +85,8 @@ pub(crate) fn one(call: &Call<'_>, resource: &'static Resource, id: &str) -> Res
 }
 
 /// The entities of one moment that the caller may see and the query asks for, the oldest first.
-async fn found(
-    call: &Call<'_>,
-    resource: &'static Resource,
-    viewer: &Viewer,
-    listing: &Listing,
-) -> VecDeque<Shown> {
-    let all: Vec<Shown> = {
-        let state = call.core.state.borrow();
-        let kept = state
-            .of_kind(resource.stored())
-            .iter()
-            .filter(|kept| viewer.covers(kept));
-        let upstream = |name: &str| state.upstreams.get(name).cloned();
-        kept.map(|kept| viewer.with_own(kept.clone(), upstream))
-            .collect()
-    };
+async fn found(call: &Call<'_>, viewer: &Viewer, listing: &Listing) -> VecDeque<Shown> {
+    let all: Vec<Shown> = viewer.all(&call.core.state.borrow()).collect();
     if listing.shows_all() && call.rights.is_everywhere() {
         return all.into();
     }

@@ -10,7 +10,7 @@ use super::catalogue::{Resource, View};
 use super::convert;
 use crate::admin::clock::rfc3339;
 use crate::admin::entity::Kind;
-use crate::admin::state::Kept;
+use crate::admin::state::{Kept, State};
 use crate::model::Upstream;
 
 /// Shows entities of one kind. Routes that come one after the other often share an upstream, so
@@ -36,6 +36,14 @@ impl Viewer {
     /// themselves are no Backends.
     pub(crate) fn covers(&self, kept: &Kept) -> bool {
         self.resource.view != View::Backend || !convert::is_own(&kept.id)
+    }
+
+    /// All of the resource that `state` has, the oldest first.
+    pub(crate) fn all(&self, state: &State) -> impl Iterator<Item = Shown> {
+        let kept = state.of_kind(self.resource.stored()).iter();
+        let upstream = |name: &str| state.upstreams.get(name).cloned();
+        kept.filter(|kept| self.covers(kept))
+            .map(move |kept| self.with_own(kept.clone(), upstream))
     }
 
     /// An entity together with the upstream of its own, which `upstream` finds.

@@ -312,10 +312,6 @@ impl Act for Post {
                 differences.extend(Difference::of(Some(Rc::clone(&kept)), None));
             }
         }
-        Ok(Done {
-            epoch: stage.epoch,
-            differences,
-            subject: None,
-        })
+        Ok(Done::of_all(stage.epoch, differences))
     }
 }
