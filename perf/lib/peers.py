@@ -30,8 +30,10 @@ ROUTES = 1000
 FULL_ROUTES = 100_000
 LIMIT = ", rate_limit: {requests_per_second: 1000000, burst_size: 1000000}"
 READY_SECONDS = 20
-PORTS = {"ringway": 8004, "ringway-epoll": 8009, "ringway-full": 8010, "nginx": 8001,
-         "haproxy": 8002, "envoy": 8005, "caddy": 8006, "pingora": 8007, "floor": 8003}
+# Clients of `ringway-idle` that have made one request each and are silent.
+IDLE_CLIENTS = 10_000
+PORTS = {"ringway": 8004, "ringway-epoll": 8009, "ringway-full": 8010, "ringway-idle": 8011,
+         "nginx": 8001, "haproxy": 8002, "envoy": 8005, "caddy": 8006, "pingora": 8007, "floor": 8003}
 NAMES = list(PORTS)
 # Those that a package of Debian has, under the name of their command.
 PACKAGED = ["nginx", "haproxy", "caddy"]
@@ -79,7 +81,8 @@ def running(name, directory):
                 wait_for_word(process, log)
             else:
                 wait_for_port(name, process, port)
-            yield process, port
+            with idle_clients(port, IDLE_CLIENTS if name == "ringway-idle" else 0):
+                yield process, port
         finally:
             machine.stop(process)
 
@@ -136,6 +139,18 @@ def ringway_config(port, routes=ROUTES, policies=""):
         path = f"/r/{number:06}/"
         lines.append(f"  - {{id: r{number:06}, path_prefix: {path}, upstream: origin}}")
     return "\n".join(lines) + "\n"
+
+
+@contextlib.contextmanager
+def idle_clients(port, count):
+    """Clients that make a request each, which needs no origin, and then are silent."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            client.sendall(b"OPTIONS * HTTP/1.1\r\nHost: perf\r\n\r\n")
+            if not client.recv(4096).startswith(b"HTTP/1.1 2"):
+                raise RuntimeError("an idle client was refused")
+        yield
 
 
 def wait_for_word(process, log):

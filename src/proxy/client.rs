@@ -11,6 +11,9 @@ use crate::wire::field::{Field, Name};
 /// wrote it is the last that is known.
 pub(super) fn address(peer: IpAddr, trusted: &[IpNet], fields: &[Field<'_>]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
+    if !is_trusted(&peer) {
+        return peer;
+    }
     let mut known = peer;
     let lines = fields.iter().rev();
     let lines = lines.filter(|field| Name::of(field.name) == Name::XForwardedFor);

@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 
 use super::affinity;
 use super::answer::Exchange;
+use super::policy::Handle;
 use super::recode::Recoded;
 use crate::wire::compose;
 use crate::wire::field::Field;
@@ -23,6 +24,11 @@ pub(super) fn is_needed(exchange: &Exchange<'_>) -> bool {
 }
 
 impl compose::Edits for Edits<'_, '_> {
+    fn drops_any(&self) -> bool {
+        let shape = self.exchange.plan.shape.as_ref();
+        self.recoded.is_some() || shape.is_some_and(Handle::drops_any)
+    }
+
     fn drops(&self, name: &str) -> bool {
         let shape = self.exchange.plan.shape.as_ref();
         shape.is_some_and(|shape| shape.drops(name))

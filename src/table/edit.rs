@@ -168,6 +168,12 @@ impl Edits {
         said.collect::<Vec<_>>().join(", ")
     }
 
+    /// Whether fields go.
+    #[inline]
+    pub fn drops_any(&self) -> bool {
+        !self.dropped.is_empty()
+    }
+
     /// Whether the values of fields are looked through for text that is replaced.
     #[inline]
     pub fn replaces(&self) -> bool {

@@ -33,7 +33,7 @@ pub struct Limit {
     /// The field of the key, under `header`.
     pub header: Box<str>,
     /// How many requests at once, after a pause.
-    pub burst: u32,
+    burst: u32,
     /// The status of a request that comes too often.
     pub status: u16,
     /// The status of a request without the field of the key; none if it counts as any other.
@@ -42,6 +42,8 @@ pub struct Limit {
     pub message: Option<Box<str>>,
     /// Which fields tell a client how much is left.
     pub headers: RateHeaders,
+    /// What they begin with: the line of the limit, and the name of what is left.
+    pub line: Box<[u8]>,
     buckets: Arc<Buckets>,
 }
 
@@ -90,18 +92,25 @@ impl Limit {
     /// What `declared` says; buckets of the same limit before go on.
     pub(super) fn of(declared: &model::policy::RateLimit, before: Option<&Self>) -> Self {
         let kept = before.filter(|before| before.declared == *declared);
+        let burst = match declared.algorithm {
+            RateAlgorithm::TokenBucket => declared.burst_size,
+            RateAlgorithm::FixedWindow => declared.requests_per_second,
+        };
+        let prefix = match declared.headers {
+            RateHeaders::XRateLimit => "X-",
+            RateHeaders::RateLimit | RateHeaders::None => "",
+        };
+        let line = format!("{prefix}RateLimit-Limit: {burst}\r\n{prefix}RateLimit-Remaining: ");
         Self {
             declared: declared.clone(),
             key: declared.key,
             header: declared.header.as_deref().unwrap_or_default().into(),
-            burst: match declared.algorithm {
-                RateAlgorithm::TokenBucket => declared.burst_size,
-                RateAlgorithm::FixedWindow => declared.requests_per_second,
-            },
+            burst,
             status: declared.status,
             missing_header_status: declared.missing_header_status,
             message: declared.message.as_deref().map(Into::into),
             headers: declared.headers,
+            line: line.into_bytes().into(),
             buckets: kept.map_or_else(
                 || Arc::new(Buckets::of(declared)),
                 |kept| kept.buckets.clone(),

@@ -45,9 +45,9 @@ pub struct RequestPlan<'a> {
 impl RequestPlan<'_> {
     /// Whether a field does not go on although nothing in HTTP says so.
     #[inline]
-    fn leaves_out(&self, field: &Field<'_>, name: Name) -> bool {
+    fn leaves_out(&self, field: &Field<'_>, name: Name, dropping: Option<&dyn Edits>) -> bool {
         (self.drop_underscores && name == Name::Other && field.name.contains('_'))
-            || self.edits.is_some_and(|edits| edits.drops(field.name))
+            || dropping.is_some_and(|edits| edits.drops(field.name))
     }
 }
 
@@ -117,12 +117,13 @@ pub fn request(head: &Request<'_, '_>, plan: &RequestPlan<'_>, out: &mut Vec<u8>
         put(out, &[b"?", query]);
     }
     put(out, &[b" HTTP/1.1\r\nHost: ", plan.host, b"\r\n"]);
+    let dropping = plan.edits.filter(|edits| edits.drops_any());
     let replacing = plan.edits.filter(|edits| edits.replaces());
     let mut lines = Lines::of(head.bytes, out);
     for field in head.fields {
         let name = Name::of(field.name);
         if goes_on(field, name, head.fields, head.connection.names_fields)
-            && !(is_rewritten(name) || plan.leaves_out(field, name))
+            && !(is_rewritten(name) || plan.leaves_out(field, name, dropping))
         {
             put_line(field, replacing, &mut lines);
         } else if name == Name::MaxForwards {
@@ -167,6 +168,8 @@ pub struct ResponsePlan<'a> {
 
 /// What somebody adds to a head and takes from it on its way.
 pub trait Edits {
+    /// Whether there are fields that do not go on.
+    fn drops_any(&self) -> bool;
     /// Whether the field `name` does not go on.
     fn drops(&self, name: &str) -> bool;
     /// Writes further field lines.
@@ -197,12 +200,13 @@ pub fn response(head: &Response<'_, '_>, plan: &ResponsePlan<'_>, out: &mut Vec<
     out.extend_from_slice(b"HTTP/1.1 ");
     put_status(out, head.status);
     put(out, &[b" ", head.reason.as_bytes(), b"\r\n"]);
+    let dropping = plan.edits.filter(|edits| edits.drops_any());
     let replacing = plan.edits.filter(|edits| edits.replaces());
     let mut lines = Lines::of(head.bytes, out);
     for field in head.fields {
         let name = Name::of(field.name);
         if goes_on(field, name, head.fields, head.connection.names_fields)
-            && !plan.edits.is_some_and(|edits| edits.drops(field.name))
+            && !dropping.is_some_and(|edits| edits.drops(field.name))
         {
             put_line(field, replacing, &mut lines);
         }

@@ -315,9 +315,10 @@ impl<'a> Visit<'a, '_, '_> {
                 drafts.lines.extend_from_slice(text.as_bytes());
             }
         }
-        policies
-            .response
-            .put_fields(&filled(&filling, &proof), &mut drafts.lines);
+        if !policies.response.is_empty() {
+            let with = filled(&filling, &proof);
+            policies.response.put_fields(&with, &mut drafts.lines);
+        }
         let rules = policies.compress.as_ref();
         let coding = rules.and_then(|rules| rules.choose(&self.request.fields));
         let upstream = part.map(|part| part.upstream);
@@ -501,6 +502,10 @@ pub(super) fn respond(
 pub(super) struct RequestEdits<'a>(pub(super) &'a Passed<'a>);
 
 impl compose::Edits for RequestEdits<'_> {
+    fn drops_any(&self) -> bool {
+        self.0.policies.request.drops_any()
+    }
+
     fn drops(&self, name: &str) -> bool {
         self.0.policies.request.drops_field(name)
     }
@@ -515,10 +520,14 @@ impl compose::Edits for RequestEdits<'_> {
     }
 
     fn put(&self, out: &mut Vec<u8>) {
-        let filling = self.0.filling();
-        self.0.policies.request.put_fields(&filling, out);
-        if !filling.consumer.is_empty() {
-            put_field(out, b"X-Consumer-Name", filling.consumer);
+        let Passed {
+            policies, proof, ..
+        } = self.0;
+        if !policies.request.is_empty() {
+            policies.request.put_fields(&self.0.filling(), out);
+        }
+        if !proof.consumer.is_empty() {
+            put_field(out, b"X-Consumer-Name", proof.consumer.as_bytes());
         }
     }
 }
@@ -538,35 +547,20 @@ fn network(client: IpAddr) -> u64 {
 }
 
 fn put_limit(limit: &Limit, taken: Taken, out: &mut Vec<u8>) {
-    match limit.headers {
-        RateHeaders::RateLimit => {}
-        RateHeaders::XRateLimit => return put_x_limit(limit, taken, out),
-        RateHeaders::None => return,
+    if limit.headers == RateHeaders::None {
+        return;
     }
-    for (name, value) in [
-        (&b"RateLimit-Limit: "[..], u64::from(limit.burst)),
-        (b"RateLimit-Remaining: ", u64::from(taken.remaining)),
-        (b"RateLimit-Reset: ", seconds(taken.wait_ns)),
-    ] {
-        out.extend_from_slice(name);
-        put_decimal(out, value);
-        out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(&limit.line);
+    put_decimal(out, u64::from(taken.remaining));
+    if limit.headers == RateHeaders::XRateLimit {
+        // The names that came before the standard; the reset is a date.
+        let reset = SystemTime::now() + std::time::Duration::from_nanos(taken.wait_ns);
+        out.extend_from_slice(b"\r\nX-RateLimit-Reset: ");
+        date::put_iso(reset, out);
+    } else {
+        out.extend_from_slice(b"\r\nRateLimit-Reset: ");
+        put_decimal(out, seconds(taken.wait_ns));
     }
-}
-
-/// The same with the names that came before the standard, the reset as a date.
-fn put_x_limit(limit: &Limit, taken: Taken, out: &mut Vec<u8>) {
-    for (name, value) in [
-        (&b"X-RateLimit-Limit: "[..], u64::from(limit.burst)),
-        (b"X-RateLimit-Remaining: ", u64::from(taken.remaining)),
-    ] {
-        out.extend_from_slice(name);
-        put_decimal(out, value);
-        out.extend_from_slice(b"\r\n");
-    }
-    let reset = SystemTime::now() + std::time::Duration::from_nanos(taken.wait_ns);
-    out.extend_from_slice(b"X-RateLimit-Reset: ");
-    date::put_iso(reset, out);
     out.extend_from_slice(b"\r\n");
 }
 

@@ -116,6 +116,16 @@ impl Handle {
         self.extras.take().map(|extras| *extras)
     }
 
+    /// Whether fields of the response go.
+    #[inline]
+    pub(in crate::proxy) fn drops_any(&self) -> bool {
+        self.with(|shape| {
+            let Policies { response, cors, .. } = &*shape.policies.0;
+            response.drops_any() || cors.is_some()
+        })
+        .unwrap_or(false)
+    }
+
     /// Whether the field `name` of the response goes.
     pub(in crate::proxy) fn drops(&self, name: &str) -> bool {
         self.with(|shape| {
