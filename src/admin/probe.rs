@@ -296,8 +296,32 @@ impl Spec {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
+
+    /// What the first of these servers is asked.
+    fn first(ports: &[u16]) -> Spec {
+        let servers = ports
+            .iter()
+            .map(|port| json!({"address": "127.0.0.1", "port": port}));
+        let upstream = json!({
+            "name": "u", "servers": servers.collect::<Vec<_>>(), "tls": {"verify": false},
+            "health_check": {"path": "/"},
+        });
+        let change = Change::PutUpstream(serde_json::from_value(upstream).unwrap());
+        let table = Table::empty().change(&[change]).unwrap();
+        let upstream = table.upstreams().next().unwrap();
+        let check = upstream.check.as_ref().unwrap();
+        Spec::of(check, upstream, (0, &upstream.servers[0])).unwrap()
+    }
+
+    #[test]
+    fn another_server_under_tls_does_not_begin_it_anew() {
+        let alone = first(&[1]);
+        assert!(alone == first(&[1, 2]));
+        assert!(alone != first(&[2, 1]));
+    }
 
     proptest! {
         #[test]
