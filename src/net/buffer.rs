@@ -18,6 +18,8 @@ pub struct Buffer {
     start: usize,
     end: usize,
     limit: usize,
+    /// Where it is lent from, as long as it is.
+    pool: Option<Rc<BufferPool>>,
 }
 
 /// Bytes behind what is received, for what must follow it in the same send.
@@ -34,6 +36,7 @@ impl Buffer {
             start: 0,
             end: 0,
             limit: usize::MAX,
+            pool: None,
         }
     }
 
@@ -239,7 +242,7 @@ unsafe impl IoBufMut for Buffer {
 /// Buffers of one size that rest here between uses, the last used first: it is still in the cache.
 #[derive(Debug)]
 pub struct BufferPool {
-    /// Boxed, so that a lease is two words: it is moved with every operation.
+    /// Boxed, so that a lease is one word: it is moved with every operation.
     #[expect(clippy::vec_box, reason = "what is lent is the box")]
     resting: RefCell<Vec<Box<Buffer>>>,
     bytes: usize,
@@ -270,11 +273,9 @@ impl BufferPool {
         }
         self.out.set(self.out.get() + 1);
         let resting = self.resting.borrow_mut().pop();
-        let buffer = resting.unwrap_or_else(|| Box::new(Buffer::with_capacity(self.bytes)));
-        Some(Lease {
-            buffer: ManuallyDrop::new(buffer),
-            pool: self.clone(),
-        })
+        let mut buffer = resting.unwrap_or_else(|| Box::new(Buffer::with_capacity(self.bytes)));
+        buffer.pool = Some(self.clone());
+        Some(Lease(ManuallyDrop::new(buffer)))
     }
 
     /// How many are lent.
@@ -294,26 +295,24 @@ impl BufferPool {
 }
 
 /// A lent buffer; it goes back to its pool when dropped. A buffer that has grown is freed instead.
+///
+/// The box is taken out in `drop` only.
 #[derive(Debug)]
-pub struct Lease {
-    /// Taken out in `drop` only.
-    buffer: ManuallyDrop<Box<Buffer>>,
-    pool: Rc<BufferPool>,
-}
+pub struct Lease(ManuallyDrop<Box<Buffer>>);
 
 impl std::ops::Deref for Lease {
     type Target = Buffer;
 
     #[inline]
     fn deref(&self) -> &Buffer {
-        &self.buffer
+        &self.0
     }
 }
 
 impl std::ops::DerefMut for Lease {
     #[inline]
     fn deref_mut(&mut self) -> &mut Buffer {
-        &mut self.buffer
+        &mut self.0
     }
 }
 
@@ -321,8 +320,10 @@ impl Drop for Lease {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: the lease is being dropped: nobody looks at its buffer after this.
-        let buffer = unsafe { ManuallyDrop::take(&mut self.buffer) };
-        self.pool.take_back(buffer);
+        let mut buffer = unsafe { ManuallyDrop::take(&mut self.0) };
+        if let Some(pool) = buffer.pool.take() {
+            pool.take_back(buffer);
+        }
     }
 }
 
@@ -330,12 +331,12 @@ impl Drop for Lease {
 unsafe impl IoBuf for Lease {
     #[inline]
     fn read_ptr(&self) -> *const u8 {
-        self.buffer.read_ptr()
+        self.0.read_ptr()
     }
 
     #[inline]
     fn bytes_init(&self) -> usize {
-        self.buffer.bytes_init()
+        self.0.bytes_init()
     }
 }
 
@@ -343,18 +344,18 @@ unsafe impl IoBuf for Lease {
 unsafe impl IoBufMut for Lease {
     #[inline]
     fn write_ptr(&mut self) -> *mut u8 {
-        self.buffer.write_ptr()
+        self.0.write_ptr()
     }
 
     #[inline]
     fn bytes_total(&mut self) -> usize {
-        self.buffer.bytes_total()
+        self.0.bytes_total()
     }
 
     #[inline]
     unsafe fn set_init(&mut self, count: usize) {
         // SAFETY: passed on with the same count.
-        unsafe { self.buffer.set_init(count) }
+        unsafe { self.0.set_init(count) }
     }
 }
 
