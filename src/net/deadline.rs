@@ -92,10 +92,14 @@ pub struct Deadline {
 }
 
 impl Deadlines {
-    /// No deadlines yet. `rests` says whether waits for a next request are told to rest.
-    pub fn new(rests: bool) -> Self {
+    /// No deadlines yet. `rests` says whether waits for a next request are told to rest. There is
+    /// room for `expected` streams: memory that is not touched before, but need not be moved when
+    /// many come, and leaves none behind that nobody uses.
+    pub fn new(rests: bool, expected: usize) -> Self {
         Self {
             rests,
+            due: Vec::with_capacity(expected).into(),
+            places: Vec::with_capacity(expected).into(),
             ..Self::default()
         }
     }

@@ -5,6 +5,7 @@
 //! epoll) may change without anybody else noticing.
 
 mod buffer;
+mod contain;
 mod deadline;
 mod driver;
 mod listener;
@@ -16,6 +17,7 @@ mod stream;
 mod wake;
 
 pub use buffer::{Buffer, BufferPool, Lease, TAIL};
+pub use contain::spawn_contained;
 pub use deadline::{Deadline, Deadlines, REST_MS, REST_TICKS, TICK};
 pub use driver::{Driver, DriverChoice, Flags, ProbeError, probe, run};
 pub use listener::{Listener, bind};

@@ -13,12 +13,11 @@
 //! taken bytes in spite of all, its buffer shows it, and the stream is shut rather than read on
 //! with a gap.
 
-use std::future::poll_fn;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use monoio::buf::{IoBuf, IoBufMut};
 use rustix::net::Shutdown;
@@ -26,7 +25,7 @@ use rustix::net::Shutdown;
 use super::buffer::Lease;
 use super::deadline::Deadline;
 use super::driver::{Driver, Flags};
-use super::stream::Stream;
+use super::stream::{Inner, Operation, Stream};
 
 impl Driver {
     /// Whether a receive that is dropped loses nothing.
@@ -39,21 +38,51 @@ impl Stream {
     /// Receives into an empty buffer, as [`Stream::receive`] does; none if the clock tells the task
     /// to rest before anything has come. The buffer is on its way back to its pool then. Under TLS
     /// nobody rests.
-    pub async fn receive_or_rest(
-        &self,
+    #[inline]
+    pub fn receive_or_rest<'s>(
+        &'s self,
         buffer: Lease,
-        deadline: &Deadline,
-    ) -> Option<(io::Result<usize>, Lease)> {
-        let Some(socket) = self.plain() else {
-            return Some(self.receive(buffer).await);
+        deadline: &'s Deadline,
+    ) -> impl Future<Output = Option<(io::Result<usize>, Lease)>> {
+        let operation = match self.inner() {
+            Inner::Plain(socket) => Operation::Plain(socket.receive(Marked::new(buffer, self))),
+            Inner::Secure(secure) => Operation::Secure(secure.receive(buffer)),
         };
-        let mut receive = pin!(socket.receive(Marked::new(buffer, self)));
-        poll_fn(|context| match receive.as_mut().poll(context) {
-            Poll::Ready((received, marked)) => Poll::Ready(Some((received, marked.into_lease()))),
-            Poll::Pending if deadline.is_told() => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        })
-        .await
+        ReceiveOrRest {
+            operation,
+            deadline,
+        }
+    }
+}
+
+/// Not an `async` block: that would hold the operation twice, and each connection has the memory of
+/// it.
+struct ReceiveOrRest<'s, R> {
+    operation: Operation<'s, R>,
+    deadline: &'s Deadline,
+}
+
+impl<R: Future<Output = (io::Result<usize>, Marked)>> Future for ReceiveOrRest<'_, R> {
+    type Output = Option<(io::Result<usize>, Lease)>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // SAFETY: nothing is moved out of it, there is no `Drop`, and the one part that has to stay
+        // in its place is pinned as long as the whole is.
+        let itself = unsafe { self.get_unchecked_mut() };
+        match &mut itself.operation {
+            Operation::Secure(lane) => lane.poll(context).map(Some),
+            Operation::Plain(receive) => {
+                // SAFETY: as above.
+                match unsafe { Pin::new_unchecked(receive) }.poll(context) {
+                    Poll::Ready((received, marked)) => {
+                        Poll::Ready(Some((received, marked.into_lease())))
+                    }
+                    Poll::Pending if itself.deadline.is_told() => Poll::Ready(None),
+                    Poll::Pending => Poll::Pending,
+                }
+            }
+        }
     }
 }
 
@@ -130,8 +159,10 @@ unsafe impl IoBufMut for Marked {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::io::Write;
     use std::net::{TcpListener, TcpStream};
+    use std::pin::pin;
     use std::rc::Rc;
     use std::time::Duration;
 
@@ -162,7 +193,7 @@ mod tests {
     async fn rest_and_receive(driver: Driver, moment: Moment, bytes: &[u8]) {
         let (mut peer, stream) = pair(driver);
         let pool = BufferPool::new(64, 1, 1);
-        let deadlines = Rc::new(Deadlines::new(true));
+        let deadlines = Rc::new(Deadlines::new(true, 1));
         let deadline = deadlines.watch(stream.clone());
         deadline.tell_this_task().await;
         deadline.set_resting(0);

@@ -23,8 +23,11 @@ pub struct Stream {
     inner: Inner,
 }
 
-enum Inner {
+/// What is below a stream.
+pub(super) enum Inner {
+    /// Nothing but the socket.
     Plain(Socket),
+    /// TLS.
     Secure(Box<Secure>),
 }
 
@@ -35,7 +38,7 @@ pub(super) type Done = (io::Result<usize>, Lease);
 pub(super) struct Socket(UnsafeCell<TcpStream>);
 
 /// An operation on a stream that is under way.
-enum Operation<'s, T> {
+pub(super) enum Operation<'s, T> {
     Plain(T),
     Secure(&'s Lane),
 }
@@ -80,9 +83,9 @@ impl Socket {
         unsafe { &mut *self.0.get() }.write(buffer)
     }
 
-    async fn readable(&self) -> io::Result<()> {
+    fn readable(&self) -> impl Future<Output = io::Result<()>> {
         // Not `relaxed`: on epoll that would return for what was received long ago.
-        self.raw().readable(false).await
+        self.raw().readable(false)
     }
 
     fn raw(&self) -> &TcpStream {
@@ -113,15 +116,11 @@ impl Stream {
         }
     }
 
-    /// The bare socket, if there is no TLS on it.
-    pub(super) fn plain(&self) -> Option<&Socket> {
-        match &self.inner {
-            Inner::Plain(socket) => Some(socket),
-            Inner::Secure(_) => None,
-        }
+    pub(super) fn inner(&self) -> &Inner {
+        &self.inner
     }
 
-    /// The same, taken out.
+    /// The bare socket, if there is no TLS on it.
     pub(super) fn into_socket(self) -> Option<Socket> {
         match self.inner {
             Inner::Plain(socket) => Some(socket),
@@ -168,11 +167,12 @@ impl Stream {
 
     /// Waits until the socket has something to receive, be it the end, without a buffer for it.
     /// Nothing else may be under way on the stream.
-    pub async fn readable(&self) -> io::Result<()> {
-        match &self.inner {
-            Inner::Plain(socket) => socket.readable().await,
-            Inner::Secure(secure) => secure.socket().readable().await,
-        }
+    pub fn readable(&self) -> impl Future<Output = io::Result<()>> {
+        let socket = match &self.inner {
+            Inner::Plain(socket) => socket,
+            Inner::Secure(secure) => secure.socket(),
+        };
+        socket.readable()
     }
 
     /// Sends as much of the filled part of `buffer` as the kernel takes at once, most often all of

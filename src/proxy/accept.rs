@@ -2,14 +2,10 @@
 //! connection from reaching another.
 
 use std::any::Any;
-use std::cell::RefCell;
-use std::future::poll_fn;
-use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::cell::Cell;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use super::core::Core;
@@ -17,7 +13,7 @@ use super::seat::{Handed, Seat};
 use super::serve;
 use crate::epoch::counters::Counters;
 use crate::model::listener::Spread;
-use crate::net::{Deadline, Lease, Listener, Stream, sleep, spawn};
+use crate::net::{Deadline, Lease, Listener, Stream, sleep, spawn_contained};
 use crate::wire::compose::Forwarding;
 
 /// How long a core waits before it accepts again when the process is out of descriptors.
@@ -29,16 +25,28 @@ pub(super) struct Connection {
     pub(super) deadline: Deadline,
     /// What the client has sent and nobody has read yet.
     pub(super) input: Option<Lease>,
-    pub(super) client: SocketAddr,
+    /// Where the client is: address and port. A `SocketAddr` would be half as large again.
+    pub(super) address: IpAddr,
+    port: u16,
+    /// Made when the client has something to say, and let go when it rests.
     pub(super) forwarding: Forwarding,
     /// Whether the client's own forwarding fields are believed.
     pub(super) trusted: bool,
+    /// Whether the next wait is the first.
+    pub(super) is_new: bool,
+    /// Whether the next wait begins without a buffer.
+    pub(super) rests: bool,
     /// The text of the log line being written.
-    pub(super) line: RefCell<Vec<u8>>,
+    pub(super) line: Cell<Vec<u8>>,
     _open: Open,
 }
 
 impl Connection {
+    /// The client's address and port.
+    pub(super) fn client(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
+
     /// Whether the client has sent what nobody has read yet.
     #[inline]
     pub(super) fn has_input(&self) -> bool {
@@ -48,7 +56,16 @@ impl Connection {
     /// Lets go of memory that a connection without a request need not hold.
     pub(super) fn rest(&mut self) {
         self.input = None;
-        self.line = RefCell::default();
+        self.line = Cell::default();
+        self.forwarding = Forwarding::default();
+    }
+
+    /// Makes what a request needs and a connection without one does not hold.
+    #[inline]
+    pub(super) fn wake(&mut self) {
+        if self.forwarding.is_empty() {
+            self.forwarding = Forwarding::of(self.address);
+        }
     }
 }
 
@@ -142,18 +159,24 @@ fn admit(core: &Rc<Core>, stream: Stream, client: SocketAddr, seat: Seat) {
         deadline: core.deadlines.watch(stream.clone()),
         stream,
         input: None,
-        client: SocketAddr::new(address, client.port()),
-        forwarding: Forwarding::of(address),
+        address,
+        port: client.port(),
+        forwarding: Forwarding::default(),
         trusted,
-        line: RefCell::default(),
+        is_new: true,
+        rests: false,
+        line: Cell::default(),
         _open: Open::new(&core.counters, seat),
     });
     core.counters.accepted.add(1);
+    let served = serve::serve(connection, core.clone());
     let core = core.clone();
-    spawn(async move {
-        // Not a future around the other one: each connection has the memory of it.
-        let mut served = pin!(serve::serve(connection, &core));
-        poll_fn(|context| contain(|| served.as_mut().poll(context), &core.counters)).await;
+    spawn_contained(served, move |panic| {
+        core.counters.panics.add(1);
+        tracing::error!(
+            message = "panic while serving a connection",
+            what = text_of(panic)
+        );
     });
 }
 
@@ -177,19 +200,6 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.counters.connections.sub(1);
     }
-}
-
-/// Polls a connection's task and keeps its panic from unwinding through the runtime, which would
-/// end the core.
-fn contain(poll: impl FnOnce() -> Poll<()>, counters: &Counters) -> Poll<()> {
-    catch_unwind(AssertUnwindSafe(poll)).unwrap_or_else(|panic| {
-        counters.panics.add(1);
-        tracing::error!(
-            message = "panic while serving a connection",
-            what = text_of(&*panic)
-        );
-        Poll::Ready(())
-    })
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {

@@ -39,6 +39,8 @@ pub(super) const LARGE_BUFFER: usize = 256 * 1024;
 const RESTING: usize = 1024;
 /// The same for heads: many more are lent for the first moments of a wait than at a time later.
 const HEADS_RESTING: usize = 128;
+/// Streams for whose deadlines there is room from the start, if as many may come.
+const EXPECTED_MAX: usize = 64 * 1024;
 
 /// What a core is given at its start.
 #[derive(Debug)]
@@ -119,7 +121,11 @@ pub async fn run(parts: CoreParts) -> std::io::Result<()> {
         aggregates: Rc::default(),
         mirrors: Cell::default(),
         coders: Rc::default(),
-        deadlines: Rc::new(Deadlines::new(parts.driver.can_rest())),
+        deadlines: {
+            let most = first.settings.limits.max_connections as usize;
+            let expected = most.min(EXPECTED_MAX);
+            Rc::new(Deadlines::new(parts.driver.can_rest(), expected))
+        },
         pools: Pools::new(parts.counters.clone()),
         shapes: Rc::default(),
         chance: Chance::default(),

@@ -25,50 +25,58 @@ const TOO_SLOW: Refusal = Refusal {
 /// Waits for the first bytes of the next request, and says whether they came. The first wait of a
 /// connection is as long as a head may take; later ones as long as an idle connection is kept.
 ///
-/// When nothing comes for a while the connection rests: it holds no buffer. `rests` says whether
-/// the last wait was that long; then this one begins without a buffer. So does the second wait of a
-/// connection: many make one request and no other.
-pub(super) async fn await_request(
+/// When nothing comes for a while the connection rests: it holds no buffer. If the last wait was
+/// that long, this one begins without a buffer. So does the second wait of a connection: many make
+/// one request and no other.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async fn holds its arguments twice, and each connection has the memory of this"
+)]
+pub(super) fn await_request(
     connection: &mut Connection,
     core: &Core,
-    first: bool,
-    rests: &mut bool,
-) -> bool {
-    if connection.has_input() {
-        return true;
-    }
-    let timeouts = core.snapshot().settings.timeouts;
-    let mut wait_ms = if first {
-        timeouts.header_ms
-    } else {
-        timeouts.idle_ms
-    };
-    let began = core.deadlines.now();
-    if !*rests {
-        connection.deadline.set_resting(wait_ms);
-        let Some(input) = connection.input.take().or_else(|| core.heads.lend()) else {
+) -> impl Future<Output = bool> {
+    async move {
+        if connection.has_input() {
+            return true;
+        }
+        let is_new = std::mem::take(&mut connection.is_new);
+        let timeouts = core.snapshot().settings.timeouts;
+        let mut wait_ms = if is_new {
+            timeouts.header_ms
+        } else {
+            timeouts.idle_ms
+        };
+        let began = core.deadlines.now();
+        if !connection.rests {
+            connection.deadline.set_resting(wait_ms);
+            let Some(input) = connection.input.take().or_else(|| core.heads.lend()) else {
+                return false;
+            };
+            let deadline = &connection.deadline;
+            let stream = &connection.stream;
+            if let Some((received, input)) = stream.receive_or_rest(input, deadline).await {
+                connection.input = Some(input);
+                connection.rests = is_new;
+                connection.wake();
+                return matches!(received, Ok(1..));
+            }
+            wait_ms = wait_ms.saturating_sub(REST_MS);
+        }
+        connection.deadline.set_idle(wait_ms);
+        connection.rest();
+        if connection.stream.readable().await.is_err() {
+            return false;
+        }
+        connection.rests = core.deadlines.now() - began >= REST_TICKS;
+        let Some(input) = core.heads.lend() else {
             return false;
         };
-        let deadline = &connection.deadline;
-        if let Some((received, input)) = connection.stream.receive_or_rest(input, deadline).await {
-            connection.input = Some(input);
-            *rests = first;
-            return matches!(received, Ok(1..));
-        }
-        wait_ms = wait_ms.saturating_sub(REST_MS);
+        let (received, input) = connection.stream.receive(input).await;
+        connection.input = Some(input);
+        connection.wake();
+        matches!(received, Ok(1..))
     }
-    connection.deadline.set_idle(wait_ms);
-    connection.rest();
-    if connection.stream.readable().await.is_err() {
-        return false;
-    }
-    *rests = core.deadlines.now() - began >= REST_TICKS;
-    let Some(input) = core.heads.lend() else {
-        return false;
-    };
-    let (received, input) = connection.stream.receive(input).await;
-    connection.input = Some(input);
-    matches!(received, Ok(1..))
 }
 
 /// Reads the rest of a request's head, of which the first bytes have come, and decides on it.

@@ -203,12 +203,13 @@ pub(super) fn begin(
     if core.log.is_none() {
         return;
     }
-    let mut line = connection.line.borrow_mut();
+    let mut line = connection.line.take();
     line.clear();
     match core.log_format {
         LogFormat::Json => begin_json(connection, request, found, &mut line),
         LogFormat::Combined => begin_combined(connection, core, request, &mut line),
     }
+    connection.line.set(line);
 }
 
 /// The same for what is no valid request.
@@ -216,18 +217,19 @@ pub(super) fn begin_refused(connection: &Connection, core: &Core) {
     if core.log.is_none() {
         return;
     }
-    let mut line = connection.line.borrow_mut();
+    let mut line = connection.line.take();
     line.clear();
     match core.log_format {
         LogFormat::Json => {
             line.extend_from_slice(b"{\"client\":");
-            put_json(&mut line, connection.client.to_string().as_bytes());
+            put_json(&mut line, connection.client().to_string().as_bytes());
         }
         LogFormat::Combined => {
             put_combined_start(connection, core, &mut line);
             line.extend_from_slice(b"\"-\" \0\"-\" \"-\"");
         }
     }
+    connection.line.set(line);
 }
 
 fn begin_json(
@@ -237,7 +239,7 @@ fn begin_json(
     line: &mut Vec<u8>,
 ) {
     use std::io::Write;
-    let _ = write!(line, "{{\"client\":\"{}\"", connection.client);
+    let _ = write!(line, "{{\"client\":\"{}\"", connection.client());
     let version: &[u8] = match request.head.version {
         Version::Http10 => b"HTTP/1.0",
         Version::Http11 => b"HTTP/1.1",
@@ -306,7 +308,7 @@ fn value_of<'b>(request: &Understood<'b, '_>, name: Name) -> &'b [u8] {
 pub(super) fn record(connection: &Connection, entry: &Entry<'_>) {
     let core = entry.core;
     let Some(log) = &core.log else { return };
-    let mut line = connection.line.borrow_mut();
+    let mut line = connection.line.take();
     match core.log_format {
         LogFormat::Json => end_json(entry, &mut line),
         LogFormat::Combined => end_combined(entry, &mut line),
@@ -314,6 +316,7 @@ pub(super) fn record(connection: &Connection, entry: &Entry<'_>) {
     if !log.borrow_mut().push(&line) {
         core.counters.log_dropped.add(1);
     }
+    connection.line.set(line);
 }
 
 fn end_json(entry: &Entry<'_>, line: &mut Vec<u8>) {

@@ -47,23 +47,26 @@ pub(super) struct Scratch {
 
 /// Serves a connection until it ends. Between two requests it holds no more than this small future
 /// and, for a while, a buffer; the turn that a request needs is lent to it while there is one.
-pub(super) async fn serve(mut connection: Box<Connection>, core: &Rc<Core>) {
-    connection.deadline.tell_this_task().await;
-    let mut first = true;
-    let mut rests = false;
-    while await_request(&mut connection, core, first, &mut rests).await {
-        first = false;
-        let mut turn = core.turns.lend();
-        let mut after;
-        loop {
-            (connection, after) = turn.take(connection, core).await;
-            if after != After::KeepOpen || !connection.has_input() {
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async fn holds its arguments twice, and each connection has the memory of this"
+)]
+pub(super) fn serve(mut connection: Box<Connection>, core: Rc<Core>) -> impl Future<Output = ()> {
+    async move {
+        connection.deadline.tell_this_task().await;
+        while await_request(&mut connection, &core).await {
+            let mut turn = core.turns.lend();
+            let mut after;
+            loop {
+                (connection, after) = turn.take(connection, &core).await;
+                if after != After::KeepOpen || !connection.has_input() {
+                    break;
+                }
+            }
+            core.turns.take_back(turn);
+            if after != After::KeepOpen {
                 break;
             }
-        }
-        core.turns.take_back(turn);
-        if after != After::KeepOpen {
-            break;
         }
     }
 }
@@ -321,7 +324,7 @@ impl Routed<'_, '_, '_> {
         let pool = core.pools.of(declared, core.deadlines.now());
         let mut plan = Plan::new(core, pool, to, settings, &request.head, composed, upgrade);
         if declared.spread.looks_at_requests() {
-            let peer = connection.client.ip();
+            let peer = connection.address;
             let client = client::address(peer, &settings.trusted, request.head.fields);
             plan.affinity = Affinity::of(&declared.spread, request, client);
         }

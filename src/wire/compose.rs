@@ -51,24 +51,25 @@ impl RequestPlan<'_> {
     }
 }
 
-/// Ready-made text about one client, made once per connection: all lines for one that is not
-/// trusted, without the two places of the host asked for.
-#[derive(Debug)]
-pub struct Forwarding {
-    text: Box<[u8]>,
-    /// Bytes of the address, which stands behind the first name.
-    address: u8,
-    /// Bytes up to the first place of the host.
-    before_host: u8,
-}
+/// Ready-made text about one client, made once for many requests: all lines for one that is not
+/// trusted, without the two places of the host asked for. The default is about none, and empty.
+///
+/// In front of the text stand two bytes: how many bytes the address has, which stands behind the
+/// first name, and how many there are up to the first place of the host. So this is two words, of
+/// which each connection has the memory.
+#[derive(Debug, Default)]
+pub struct Forwarding(Box<[u8]>);
 
 const FORWARDED_FOR: &str = "X-Forwarded-For: ";
+/// Bytes in front of the text.
+const LENGTHS: usize = 2;
 const FORWARDED: &str = "\r\nForwarded: ";
 
 impl Forwarding {
     /// For a client at this address.
     pub fn of(address: std::net::IpAddr) -> Self {
         let mut text = String::with_capacity(160);
+        text.push_str("\0\0");
         let _ = write!(text, "{FORWARDED_FOR}{address}");
         let end_of_address = text.len();
         let _ = write!(
@@ -80,26 +81,38 @@ impl Forwarding {
             std::net::IpAddr::V4(v4) => write!(text, "{FORWARDED}for={v4};host=\""),
             std::net::IpAddr::V6(v6) => write!(text, "{FORWARDED}for=\"[{v6}]\";host=\""),
         };
-        Self {
-            text: text.into_bytes().into(),
+        let mut text = text.into_bytes();
+        if let [address, before, ..] = &mut *text {
             // An address has no more than 39 characters.
-            address: (end_of_address - FORWARDED_FOR.len()) as u8,
-            before_host: before_host as u8,
+            *address = (end_of_address - LENGTHS - FORWARDED_FOR.len()) as u8;
+            *before = (before_host - LENGTHS) as u8;
         }
+        Self(text.into())
+    }
+
+    /// Whether it is about nobody.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The address as text.
     pub fn address(&self) -> &[u8] {
+        let Some((&[address, _], text)) = self.0.split_first_chunk() else {
+            return &[];
+        };
         let start = FORWARDED_FOR.len();
-        let address = start..start + usize::from(self.address);
-        self.text.get(address).unwrap_or_default()
+        text.get(start..start + usize::from(address))
+            .unwrap_or_default()
     }
 
     /// What stands before the first place of the host, and what between the two.
     #[inline]
     fn around_host(&self) -> (&[u8], &[u8]) {
-        self.text
-            .split_at_checked(usize::from(self.before_host))
+        let Some((&[_, before], text)) = self.0.split_first_chunk() else {
+            return (&[], &[]);
+        };
+        text.split_at_checked(usize::from(before))
             .unwrap_or_default()
     }
 

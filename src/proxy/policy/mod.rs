@@ -123,7 +123,7 @@ impl<'a> Visit<'a, '_, '_> {
         drafts.answer_lines.clear();
         drafts.body.clear();
         let fields = self.request.head.fields;
-        let peer = self.connection.client.ip();
+        let peer = self.connection.address;
         let client = client::address(peer, &self.snapshot.settings.trusted, fields);
         match self.judge(client, drafts) {
             Ok(proof) => self.let_through(proof, drafts),
