@@ -39,8 +39,9 @@ pub(super) const LARGE_BUFFER: usize = 256 * 1024;
 const RESTING: usize = 1024;
 /// The same for heads: many more are lent for the first moments of a wait than at a time later.
 const HEADS_RESTING: usize = 128;
-/// Streams for whose deadlines there is room from the start, if as many may come.
-const EXPECTED_MAX: usize = 64 * 1024;
+/// Streams for whose deadlines there is room from the start, if as many may come: a megabyte, of
+/// which what is used lies together.
+const EXPECTED_MAX: usize = 16 * 1024;
 
 /// What a core is given at its start.
 #[derive(Debug)]
