@@ -52,9 +52,9 @@ static ALLOCATOR: Counting = Counting;
 const FIRST: usize = 150;
 const HEAD_BUFFER_BYTES: i64 = 2_048;
 const CLIENTS: usize = 600;
-/// What each may hold, at most: it is 550 to 590, futures without optimisation included, and the rest
-/// of a list that grows by doubling. The promise is 1 KiB with what the allocator adds: it rounds up,
-/// and a page goes back only when nothing is left in it.
+/// What each may hold, at most: it is 550 to 590, futures without optimisation included, and the
+/// rest of a list that grows by doubling. The promise is 1 KiB with what the allocator adds: it
+/// rounds up, and a page goes back only when nothing is left in it.
 const BYTES_MAX: i64 = 720;
 const PATIENCE: Duration = Duration::from_secs(30);
 const REQUEST: &[u8] = b"GET /a HTTP/1.1\r\nHost: example.org\r\n\r\n";
@@ -129,9 +129,9 @@ fn wait(what: &str, done: impl Fn(i64) -> bool) -> i64 {
     }
 }
 
-/// Clients that all have a request at the same time, half of its head: so the core has what it keeps
-/// of buffers and turns when they rest. They do when the last is answered: a second wait begins
-/// without a buffer.
+/// Clients that all have a request at the same time, half of its head: so the core has what it
+/// keeps of buffers and turns when they rest. They do when the last is answered: a second wait
+/// begins without a buffer.
 fn first_clients(address: SocketAddr) -> Vec<TcpStream> {
     let empty = OUT.load(Ordering::Relaxed);
     let (part, rest) = REQUEST.split_at(10);
