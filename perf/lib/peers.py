@@ -33,7 +33,8 @@ READY_SECONDS = 20
 # Clients of `ringway-idle` that have made one request each and are silent.
 IDLE_CLIENTS = 10_000
 PORTS = {"ringway": 8004, "ringway-epoll": 8009, "ringway-full": 8010, "ringway-idle": 8011,
-         "nginx": 8001, "haproxy": 8002, "envoy": 8005, "caddy": 8006, "pingora": 8007, "floor": 8003}
+         "nginx": 8001, "haproxy": 8002, "envoy": 8005, "caddy": 8006, "pingora": 8007,
+         "floor": 8003}
 NAMES = list(PORTS)
 # Those that a package of Debian has, under the name of their command.
 PACKAGED = ["nginx", "haproxy", "caddy"]

@@ -20,11 +20,9 @@ pub(super) fn address(peer: IpAddr, trusted: &[IpNet], fields: &[Field<'_>]) -> 
     for line in lines {
         // The last element first.
         for element in line.value.rsplit(|byte| *byte == b',') {
-            if !is_trusted(&known) {
-                return known;
-            }
             match parse(element.trim_ascii()) {
-                Some(address) => known = address,
+                Some(address) if is_trusted(&address) => known = address,
+                Some(address) => return address,
                 None => return known,
             }
         }

@@ -32,8 +32,6 @@ pub struct Limit {
     pub key: RateKey,
     /// The field of the key, under `header`.
     pub header: Box<str>,
-    /// How many requests at once, after a pause.
-    burst: u32,
     /// The status of a request that comes too often.
     pub status: u16,
     /// The status of a request without the field of the key; none if it counts as any other.
@@ -105,7 +103,6 @@ impl Limit {
             declared: declared.clone(),
             key: declared.key,
             header: declared.header.as_deref().unwrap_or_default().into(),
-            burst,
             status: declared.status,
             missing_header_status: declared.missing_header_status,
             message: declared.message.as_deref().map(Into::into),
@@ -145,7 +142,7 @@ impl Limit {
         }
         format!(
             "{rate} requests per {period} ms, {} at once, for {for_whom}",
-            self.burst
+            self.declared.burst_size
         )
     }
 }
