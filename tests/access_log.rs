@@ -249,6 +249,26 @@ fn a_refused_request_is_logged_too() {
 }
 
 #[test]
+fn what_is_asked_of_the_proxy_itself_has_a_line_of_its_own() {
+    on_both_drivers(|driver| {
+        for format in ["json", "combined"] {
+            let (ringway, log) = start(driver, "routes: []\n", format);
+            let mut client = RawClient::connect(ringway.address());
+            assert_eq!(client.exchange(GET).status(), 404);
+            let options = "OPTIONS * HTTP/1.1\r\nHost: a.example\r\n\r\n";
+            let status = client.exchange(options).status();
+            drop(client);
+            let second = lines(&log, 2).remove(1);
+            for part in ["OPTIONS", &status.to_string()] {
+                assert!(second.contains(part), "{part} in {second}");
+            }
+            assert!(!second.contains("/case"), "{second}");
+            ringway.finish();
+        }
+    });
+}
+
+#[test]
 fn lines_in_waiting_are_written_before_the_process_ends() {
     on_both_drivers(|driver| {
         let directory = new_directory();

@@ -52,10 +52,10 @@ static ALLOCATOR: Counting = Counting;
 const FIRST: usize = 150;
 const HEAD_BUFFER_BYTES: i64 = 2_048;
 const CLIENTS: usize = 600;
-/// What each may hold, at most: it is 550 to 590, futures without optimisation included, and the
+/// What each may hold, at most: it is 510 to 550, futures without optimisation included, and the
 /// rest of a list that grows by doubling. The promise is 1 KiB with what the allocator adds: it
 /// rounds up, and a page goes back only when nothing is left in it.
-const BYTES_MAX: i64 = 720;
+const BYTES_MAX: i64 = 680;
 const PATIENCE: Duration = Duration::from_secs(30);
 const REQUEST: &[u8] = b"GET /a HTTP/1.1\r\nHost: example.org\r\n\r\n";
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody";

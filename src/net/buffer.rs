@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
+use std::os::fd::RawFd;
 use std::rc::Rc;
 
 use monoio::buf::{IoBuf, IoBufMut};
@@ -18,6 +19,8 @@ pub struct Buffer {
     start: usize,
     end: usize,
     limit: usize,
+    /// The stream that it was marked for.
+    marked_for: RawFd,
     /// Where it is lent from, as long as it is.
     pool: Option<Rc<BufferPool>>,
 }
@@ -28,6 +31,9 @@ pub const TAIL: usize = 16;
 /// A byte with which no message begins.
 const MARK: u8 = 0;
 
+/// No stream.
+const NOBODY: RawFd = -1;
+
 impl Buffer {
     /// An empty buffer of this many bytes.
     pub fn with_capacity(bytes: usize) -> Self {
@@ -36,6 +42,7 @@ impl Buffer {
             start: 0,
             end: 0,
             limit: usize::MAX,
+            marked_for: NOBODY,
             pool: None,
         }
     }
@@ -119,9 +126,11 @@ impl Buffer {
         self.limit = usize::try_from(bytes).unwrap_or(usize::MAX);
     }
 
-    /// Makes it visible whether something is received from now on, even if nobody is told.
+    /// Makes it visible whether something is received from this stream from now on, even if nobody
+    /// is told.
     #[inline]
-    pub(super) fn mark(&mut self) {
+    pub(super) fn mark(&mut self, stream: RawFd) {
+        self.marked_for = stream;
         if let Some(next) = self.memory.get_mut(self.end) {
             *next = MARK;
         }
@@ -130,6 +139,11 @@ impl Buffer {
     /// Whether nothing has been received since [`Buffer::mark`].
     pub(super) fn is_marked(&self) -> bool {
         self.memory.get(self.end) == Some(&MARK)
+    }
+
+    /// The stream that it was last marked for.
+    pub(super) fn marked_for(&self) -> RawFd {
+        self.marked_for
     }
 
     /// Keeps this many bytes of the filled part.

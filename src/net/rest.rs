@@ -15,7 +15,7 @@
 
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -88,40 +88,38 @@ impl<R: Future<Output = (io::Result<usize>, Marked)>> Future for ReceiveOrRest<'
 
 /// A buffer in a receive that may be dropped. Dropped with the receive, it shuts the stream if
 /// bytes were received into it: nobody has seen them.
-struct Marked {
+///
+/// One word, as a lease: each idle connection has the memory of two.
+struct Marked(
     /// Taken out once.
-    lease: ManuallyDrop<Lease>,
-    stream: RawFd,
-}
+    ManuallyDrop<Lease>,
+);
 
 impl Marked {
     #[inline]
     fn new(mut lease: Lease, stream: &Stream) -> Self {
-        lease.mark();
-        Self {
-            lease: ManuallyDrop::new(lease),
-            stream: stream.as_fd().as_raw_fd(),
-        }
+        lease.mark(stream.as_fd().as_raw_fd());
+        Self(ManuallyDrop::new(lease))
     }
 
     #[inline]
     fn into_lease(self) -> Lease {
         let mut itself = ManuallyDrop::new(self);
         // SAFETY: it is not dropped any more, and gone after this.
-        unsafe { ManuallyDrop::take(&mut itself.lease) }
+        unsafe { ManuallyDrop::take(&mut itself.0) }
     }
 }
 
 impl Drop for Marked {
     fn drop(&mut self) {
-        if !self.lease.is_marked() {
+        if !self.0.is_marked() {
             // SAFETY: the operation that owned this held the stream's descriptor until now, and a
             // close is an operation too: it has not been submitted yet.
-            let stream = unsafe { BorrowedFd::borrow_raw(self.stream) };
+            let stream = unsafe { BorrowedFd::borrow_raw(self.0.marked_for()) };
             let _ = rustix::net::shutdown(stream, Shutdown::Both);
         }
         // SAFETY: dropped once, here, as `into_lease` forgets the whole.
-        unsafe { ManuallyDrop::drop(&mut self.lease) }
+        unsafe { ManuallyDrop::drop(&mut self.0) }
     }
 }
 
@@ -129,12 +127,12 @@ impl Drop for Marked {
 unsafe impl IoBuf for Marked {
     #[inline]
     fn read_ptr(&self) -> *const u8 {
-        self.lease.read_ptr()
+        self.0.read_ptr()
     }
 
     #[inline]
     fn bytes_init(&self) -> usize {
-        self.lease.bytes_init()
+        self.0.bytes_init()
     }
 }
 
@@ -142,18 +140,18 @@ unsafe impl IoBuf for Marked {
 unsafe impl IoBufMut for Marked {
     #[inline]
     fn write_ptr(&mut self) -> *mut u8 {
-        self.lease.write_ptr()
+        self.0.write_ptr()
     }
 
     #[inline]
     fn bytes_total(&mut self) -> usize {
-        self.lease.bytes_total()
+        self.0.bytes_total()
     }
 
     #[inline]
     unsafe fn set_init(&mut self, count: usize) {
         // SAFETY: passed on with the same count.
-        unsafe { self.lease.set_init(count) }
+        unsafe { self.0.set_init(count) }
     }
 }
 
@@ -265,7 +263,7 @@ mod tests {
         let mut buffer = pool.lend().unwrap();
         assert!(buffer.append(b"GET"));
         buffer.consume(3);
-        buffer.mark();
+        buffer.mark(0);
         assert!(buffer.is_marked());
         // What the kernel does, without the count that it gives.
         assert!(buffer.append(b"G"));

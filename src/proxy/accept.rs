@@ -2,7 +2,6 @@
 //! connection from reaching another.
 
 use std::any::Any;
-use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -36,8 +35,6 @@ pub(super) struct Connection {
     pub(super) is_new: bool,
     /// Whether the next wait begins without a buffer.
     pub(super) rests: bool,
-    /// The text of the log line being written.
-    pub(super) line: Cell<Vec<u8>>,
     _open: Open,
 }
 
@@ -56,7 +53,6 @@ impl Connection {
     /// Lets go of memory that a connection without a request need not hold.
     pub(super) fn rest(&mut self) {
         self.input = None;
-        self.line = Cell::default();
         self.forwarding = Forwarding::default();
     }
 
@@ -165,7 +161,6 @@ fn admit(core: &Rc<Core>, stream: Stream, client: SocketAddr, seat: Seat) {
         trusted,
         is_new: true,
         rests: false,
-        line: Cell::default(),
         _open: Open::new(&core.counters, seat),
     });
     core.counters.accepted.add(1);

@@ -307,11 +307,16 @@ pub(super) async fn whole(
 }
 
 /// Refuses what is no valid request, and ends the connection: nothing after it can be trusted.
-pub(super) async fn refuse(connection: &mut Connection, core: &Core, refusal: Refusal) -> After {
+pub(super) async fn refuse(
+    connection: &mut Connection,
+    core: &Core,
+    refusal: Refusal,
+    line: &mut Vec<u8>,
+) -> After {
     core.counters.requests.add(1);
     core.counters.malformed.add(1);
     let mut entry = Entry::begin(core);
-    record::begin_refused(connection, core);
+    record::begin_refused(connection, core, line);
     let error = Error {
         status: refusal.status,
         keep: false,
@@ -330,7 +335,7 @@ pub(super) async fn refuse(connection: &mut Connection, core: &Core, refusal: Re
         rest: None,
     };
     let after = answer(connection, core, &mut local, &mut entry).await;
-    record::record(connection, &entry);
+    record::record(&entry, line);
     super::answer::part(connection, after).await
 }
 

@@ -84,6 +84,7 @@ pub(super) async fn read(
     connection: &mut Connection,
     core: &Core,
     step: &mut Option<Step>,
+    line: &mut Vec<u8>,
 ) -> Read {
     let mut begun = false;
     let mut parsed = 0;
@@ -94,7 +95,7 @@ pub(super) async fn read(
             .is_some_and(|input| is_worth_parsing(input.filled(), parsed) || input.room() == 0)
         {
             parsed = connection.input.as_deref().map_or(0, Buffer::len);
-            match decide(connection, core, step) {
+            match decide(connection, core, step, line) {
                 Ok(true) => return Read::Decided,
                 Ok(false) => {}
                 Err(refusal) => return Read::Refused(refusal),

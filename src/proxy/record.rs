@@ -199,37 +199,34 @@ pub(super) fn begin(
     core: &Core,
     request: &Understood<'_, '_>,
     found: Option<&Found<'_>>,
+    line: &mut Vec<u8>,
 ) {
     if core.log.is_none() {
         return;
     }
-    let mut line = connection.line.take();
     line.clear();
     match core.log_format {
-        LogFormat::Json => begin_json(connection, request, found, &mut line),
-        LogFormat::Combined => begin_combined(connection, core, request, &mut line),
+        LogFormat::Json => begin_json(connection, request, found, line),
+        LogFormat::Combined => begin_combined(connection, core, request, line),
     }
-    connection.line.set(line);
 }
 
 /// The same for what is no valid request.
-pub(super) fn begin_refused(connection: &Connection, core: &Core) {
+pub(super) fn begin_refused(connection: &Connection, core: &Core, line: &mut Vec<u8>) {
     if core.log.is_none() {
         return;
     }
-    let mut line = connection.line.take();
     line.clear();
     match core.log_format {
         LogFormat::Json => {
             line.extend_from_slice(b"{\"client\":");
-            put_json(&mut line, connection.client().to_string().as_bytes());
+            put_json(line, connection.client().to_string().as_bytes());
         }
         LogFormat::Combined => {
-            put_combined_start(connection, core, &mut line);
+            put_combined_start(connection, core, line);
             line.extend_from_slice(b"\"-\" \0\"-\" \"-\"");
         }
     }
-    connection.line.set(line);
 }
 
 fn begin_json(
@@ -305,18 +302,16 @@ fn value_of<'b>(request: &Understood<'b, '_>, name: Name) -> &'b [u8] {
 }
 
 /// Completes the line and hands it over.
-pub(super) fn record(connection: &Connection, entry: &Entry<'_>) {
+pub(super) fn record(entry: &Entry<'_>, line: &mut Vec<u8>) {
     let core = entry.core;
     let Some(log) = &core.log else { return };
-    let mut line = connection.line.take();
     match core.log_format {
-        LogFormat::Json => end_json(entry, &mut line),
-        LogFormat::Combined => end_combined(entry, &mut line),
+        LogFormat::Json => end_json(entry, line),
+        LogFormat::Combined => end_combined(entry, line),
     }
-    if !log.borrow_mut().push(&line) {
+    if !log.borrow_mut().push(line) {
         core.counters.log_dropped.add(1);
     }
-    connection.line.set(line);
 }
 
 fn end_json(entry: &Entry<'_>, line: &mut Vec<u8>) {

@@ -71,13 +71,17 @@ pub(super) fn serve(mut connection: Box<Connection>, core: Rc<Core>) -> impl Fut
     }
 }
 
-/// One request and its response.
-pub(super) async fn exchange(connection: &mut Connection, core: &Core) -> After {
+/// One request and its response; `line` has room for what is logged of it.
+pub(super) async fn exchange(
+    connection: &mut Connection,
+    core: &Core,
+    line: &mut Vec<u8>,
+) -> After {
     let mut step = None;
-    match read(connection, core, &mut step).await {
+    match read(connection, core, &mut step, line).await {
         Read::Decided => {}
         Read::Refused(refusal) => {
-            return Box::pin(local::refuse(connection, core, refusal)).await;
+            return Box::pin(local::refuse(connection, core, refusal, line)).await;
         }
         Read::Ended => return After::Close,
     }
@@ -102,7 +106,7 @@ pub(super) async fn exchange(connection: &mut Connection, core: &Core) -> After 
         }
         None => After::Close,
     };
-    record::record(connection, &entry);
+    record::record(&entry, line);
     answer::part(connection, after).await
 }
 
@@ -113,6 +117,7 @@ pub(super) fn decide(
     connection: &mut Connection,
     core: &Core,
     step: &mut Option<Step>,
+    line: &mut Vec<u8>,
 ) -> Result<bool, Refusal> {
     let Some(input) = connection.input.as_deref() else {
         return Ok(false);
@@ -135,11 +140,12 @@ pub(super) fn decide(
     composed.clear();
     let length = request.head.length;
     let refused = if local::is_for_us(&request) {
+        record::begin(connection, core, &request, None, line);
         *step = Some(Step::Answer(local::options(core, &request, composed)));
         None
     } else {
         let found = route(&request, &snapshot.table);
-        record::begin(connection, core, &request, found.as_ref().ok());
+        record::begin(connection, core, &request, found.as_ref().ok(), line);
         let taken = found.and_then(|found| {
             let snapshot: &Snapshot = &snapshot;
             Routed {

@@ -85,13 +85,14 @@ impl Turn {
 }
 
 async fn work(desk: Rc<Desk>) {
+    let mut line = Vec::new();
     loop {
         let (mut connection, core) = std::future::poll_fn(|_| {
             let waiting = desk.waiting.take();
             waiting.map_or(Poll::Pending, Poll::Ready)
         })
         .await;
-        let after = exchange(&mut connection, &core).await;
+        let after = exchange(&mut connection, &core, &mut line).await;
         desk.served.set(Some((connection, after)));
     }
 }
