@@ -20,6 +20,8 @@ from . import machine
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RELEASE = ROOT / "target" / "release"
 LOAD = RELEASE / "examples" / "load"
+# What is measured as Ringway; another build may be put here.
+RINGWAY = RELEASE / "ringway"
 CONFIGS = ROOT / "perf" / "peers"
 # What is had otherwise than from Debian.
 HAD = ROOT / "target" / "perf-peers"
@@ -109,8 +111,7 @@ def command_of(name, directory):
     full = name == "ringway-full"
     text = ringway_config(PORTS[name], FULL_ROUTES if full else ROUTES, LIMIT if full else "")
     config.write_text(text, encoding="utf-8")
-    binary = str(RELEASE / "ringway")
-    return [binary, "run", "--config", str(config), "--driver", driver], None
+    return [str(RINGWAY), "run", "--config", str(config), "--driver", driver], None
 
 
 def variables_of(name, directory):
@@ -208,7 +209,7 @@ def version_of(name):
     if name == "envoy":
         return ENVOY_RELEASE
     flags = {"nginx": ["nginx", "-v"], "haproxy": ["haproxy", "-v"], "caddy": ["caddy", "version"]}
-    command = flags.get(name, [str(RELEASE / "ringway"), "--version"])
+    command = flags.get(name, [str(RINGWAY), "--version"])
     done = machine.start(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     text = done.communicate()[0].decode("utf-8", "replace")
     found = re.search(r"\d+\.\d+[^ \n]*", text)

@@ -29,7 +29,7 @@ pub struct Buffer {
 pub const TAIL: usize = 16;
 
 /// A byte with which no message begins.
-const MARK: u8 = 0;
+pub(super) const MARK: u8 = 0;
 
 /// No stream.
 const NOBODY: RawFd = -1;

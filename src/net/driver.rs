@@ -5,6 +5,8 @@ use std::io;
 use io_uring::IoUring;
 use thiserror::Error;
 
+use super::gather;
+
 /// What the kernel is asked with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Driver {
@@ -55,7 +57,7 @@ impl Driver {
     }
 }
 
-const ENTRIES: u32 = 4096;
+pub(super) const ENTRIES: u32 = 4096;
 
 /// Tries rings with the flags that will be used, best first. To be called on a thread that does
 /// nothing else with the ring: single-issuer rings belong to their thread.
@@ -117,11 +119,14 @@ fn builder(flags: Flags) -> io_uring::Builder {
 pub fn run<T>(driver: Driver, main: impl Future<Output = T>) -> io::Result<T> {
     match driver {
         Driver::IoUring(flags) => {
-            let mut runtime = monoio::RuntimeBuilder::<monoio::IoUringDriver>::new()
+            let builder = monoio::RuntimeBuilder::<monoio::IoUringDriver>::new()
                 .uring_builder(builder(flags))
                 .with_entries(ENTRIES)
-                .enable_timer()
-                .build()?;
+                .enable_timer();
+            let mut runtime = match flags {
+                Flags::Deferred => gather::on_ring_of(|| builder.build())?,
+                Flags::Cooperative | Flags::Plain => builder.build()?,
+            };
             Ok(runtime.block_on(main))
         }
         Driver::Epoll => {

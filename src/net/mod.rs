@@ -8,6 +8,7 @@ mod buffer;
 mod contain;
 mod deadline;
 mod driver;
+mod gather;
 mod listener;
 mod records;
 mod rest;

@@ -9,9 +9,10 @@
 //! operation and frees the buffer when the kernel lets go. On a ring with deferred task work the
 //! cancellation comes first, whatever arrives meanwhile: that is only noted until this thread
 //! enters the kernel, where what is submitted goes before what was noted, and a receive that finds
-//! itself cancelled takes nothing. On other rings nobody is told to rest. Should a receive have
-//! taken bytes in spite of all, its buffer shows it, and the stream is shut rather than read on
-//! with a gap.
+//! itself cancelled takes nothing. Where the core has gathered, a receive may have taken bytes of
+//! which this thread is yet to be told: its buffer shows them, and it is not dropped. On other rings
+//! nobody is told to rest. Should a dropped receive have taken bytes in spite of all,
+//! the stream is shut rather than read on with a gap.
 
 use std::io;
 use std::mem::ManuallyDrop;
@@ -22,7 +23,7 @@ use std::task::{Context, Poll};
 use monoio::buf::{IoBuf, IoBufMut};
 use rustix::net::Shutdown;
 
-use super::buffer::Lease;
+use super::buffer::{Lease, MARK};
 use super::deadline::Deadline;
 use super::driver::{Driver, Flags};
 use super::stream::{Inner, Operation, Stream};
@@ -44,13 +45,16 @@ impl Stream {
         buffer: Lease,
         deadline: &'s Deadline,
     ) -> impl Future<Output = Option<(io::Result<usize>, Lease)>> {
+        let mut marked = Marked::new(buffer, self);
+        let mark = marked.write_ptr().cast_const();
         let operation = match self.inner() {
-            Inner::Plain(socket) => Operation::Plain(socket.receive(Marked::new(buffer, self))),
-            Inner::Secure(secure) => Operation::Secure(secure.receive(buffer)),
+            Inner::Plain(socket) => Operation::Plain(socket.receive(marked)),
+            Inner::Secure(secure) => Operation::Secure(secure.receive(marked.into_lease())),
         };
         ReceiveOrRest {
             operation,
             deadline,
+            mark,
         }
     }
 }
@@ -60,6 +64,8 @@ impl Stream {
 struct ReceiveOrRest<'s, R> {
     operation: Operation<'s, R>,
     deadline: &'s Deadline,
+    /// Where the first byte goes.
+    mark: *const u8,
 }
 
 impl<R: Future<Output = (io::Result<usize>, Marked)>> Future for ReceiveOrRest<'_, R> {
@@ -78,7 +84,14 @@ impl<R: Future<Output = (io::Result<usize>, Marked)>> Future for ReceiveOrRest<'
                     Poll::Ready((received, marked)) => {
                         Poll::Ready(Some((received, marked.into_lease())))
                     }
-                    Poll::Pending if itself.deadline.is_told() => Poll::Ready(None),
+                    // SAFETY: the operation is under way, and the memory that it receives into is
+                    // its own until it has ended. The kernel writes there, but on this thread.
+                    Poll::Pending
+                        if itself.deadline.is_told()
+                            && unsafe { itself.mark.read_volatile() } == MARK =>
+                    {
+                        Poll::Ready(None)
+                    }
                     Poll::Pending => Poll::Pending,
                 }
             }
@@ -164,6 +177,7 @@ mod tests {
     use std::rc::Rc;
     use std::time::Duration;
 
+    use super::super::gather::gather;
     use super::super::{BufferPool, Deadlines, DriverChoice, REST_TICKS, probe, run, sleep};
     use super::*;
 
@@ -174,8 +188,12 @@ mod tests {
     enum Moment {
         /// After the stream has been told to rest, before it does.
         Told,
+        /// The same, and the kernel has handed them out already.
+        Gathered,
         /// Right after the receive was dropped, before the kernel has seen that.
         Dropped,
+        /// The same, and then the core gathers.
+        DroppedAndGathered,
         /// When the stream rests.
         Resting,
     }
@@ -202,8 +220,11 @@ mod tests {
             // Until the kernel has the receive.
             sleep(Duration::from_millis(1)).await;
             (0..REST_TICKS).for_each(|_| deadlines.tick());
-            if let Moment::Told = moment {
+            if let Moment::Told | Moment::Gathered = moment {
                 peer.write_all(bytes).unwrap();
+            }
+            if let Moment::Gathered = moment {
+                gather();
             }
             match wait.await {
                 None => {}
@@ -214,8 +235,11 @@ mod tests {
                 }
             }
         }
-        if let Moment::Dropped = moment {
+        if let Moment::Dropped | Moment::DroppedAndGathered = moment {
             peer.write_all(bytes).unwrap();
+        }
+        if let Moment::DroppedAndGathered = moment {
+            gather();
         }
         if let Moment::Resting = moment {
             let mut readable = pin!(stream.readable());
@@ -238,7 +262,13 @@ mod tests {
 
     async fn rest_and_receive_often(driver: Driver) {
         for round in 0..ROUNDS {
-            for moment in [Moment::Told, Moment::Dropped, Moment::Resting] {
+            for moment in [
+                Moment::Told,
+                Moment::Gathered,
+                Moment::Dropped,
+                Moment::DroppedAndGathered,
+                Moment::Resting,
+            ] {
                 let bytes = format!("GET /{round} HTTP/1.1\r\n");
                 rest_and_receive(driver, moment, bytes.as_bytes()).await;
             }

@@ -15,6 +15,7 @@ use rustix::net::RecvFlags;
 use socket2::SockRef;
 
 use super::buffer::Lease;
+use super::gather;
 use super::secure::{Lane, Secure};
 use super::session::TlsFault;
 
@@ -70,6 +71,7 @@ impl Socket {
         &self,
         buffer: B,
     ) -> impl Future<Output = (io::Result<usize>, B)> {
+        gather::count();
         // SAFETY: monoio declares a TcpStream safe to split in a receiving and a sending half
         // (`unsafe impl Split`), each behind its own `&mut`. This is the only place that makes the
         // receiving one; the borrow ends when the call returns, as the operation holds its own
