@@ -10,7 +10,7 @@
 //! cancellation comes first, whatever arrives meanwhile: that is only noted until this thread
 //! enters the kernel, where what is submitted goes before what was noted, and a receive that finds
 //! itself cancelled takes nothing. Where the core has gathered, a receive may have taken bytes of
-//! which this thread is yet to be told: its buffer shows them, and it is not dropped. On other rings
+//! which this thread is yet to be told: its buffer shows them, and it stays. On other rings
 //! nobody is told to rest. Should a dropped receive have taken bytes in spite of all,
 //! the stream is shut rather than read on with a gap.
 
