@@ -68,6 +68,15 @@ struct ReceiveOrRest<'s, R> {
     mark: *const u8,
 }
 
+impl<R> ReceiveOrRest<'_, R> {
+    /// Whether the operation, which is under way, has received nothing yet.
+    fn is_untouched(&self) -> bool {
+        // SAFETY: the memory that an operation receives into is its own until it has ended, and
+        // this one has not. The kernel writes there, but on this thread.
+        unsafe { self.mark.read_volatile() == MARK }
+    }
+}
+
 impl<R: Future<Output = (io::Result<usize>, Marked)>> Future for ReceiveOrRest<'_, R> {
     type Output = Option<(io::Result<usize>, Lease)>;
 
@@ -84,12 +93,7 @@ impl<R: Future<Output = (io::Result<usize>, Marked)>> Future for ReceiveOrRest<'
                     Poll::Ready((received, marked)) => {
                         Poll::Ready(Some((received, marked.into_lease())))
                     }
-                    // SAFETY: the operation is under way, and the memory that it receives into is
-                    // its own until it has ended. The kernel writes there, but on this thread.
-                    Poll::Pending
-                        if itself.deadline.is_told()
-                            && unsafe { itself.mark.read_volatile() } == MARK =>
-                    {
+                    Poll::Pending if itself.deadline.is_told() && itself.is_untouched() => {
                         Poll::Ready(None)
                     }
                     Poll::Pending => Poll::Pending,
