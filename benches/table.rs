@@ -7,11 +7,12 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use ringway::allocator::Allocator;
 use ringway::model;
 use ringway::table::{Change, Fields, Question, Table};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 const SIZES: [usize; 4] = [10, 1_000, 100_000, 1_000_000];
 

@@ -12,10 +12,12 @@
 //! - [`admin`]: the control plane, one thread that alone may change anything.
 //! - [`boot`]: from a configuration to running threads, and back.
 //! - [`cli`]: the commands.
+//! - [`allocator`]: where memory comes from.
 //!
 //! Dependencies run one way, and the two planes never name each other.
 
 pub mod admin;
+pub mod allocator;
 pub mod boot;
 pub mod cache;
 pub mod cli;

@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use ringway::allocator::Allocator;
 use ringway::cli;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 /// A reverse proxy and API gateway: io_uring, one pinned thread per core, managed at run time.
 #[derive(Parser)]

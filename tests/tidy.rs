@@ -134,7 +134,7 @@ fn a_proxy_core_has_no_way_to_panic_on_purpose() {
 }
 
 #[test]
-fn unsafe_stands_in_the_seam_only_and_says_why() {
+fn unsafe_stands_in_the_seam_and_the_allocator_and_says_why() {
     let found = faults("src/", |source, found| {
         let lines: Vec<&str> = source.text.lines().collect();
         for (index, line) in lines.iter().enumerate() {
@@ -145,9 +145,9 @@ fn unsafe_stands_in_the_seam_only_and_says_why() {
             {
                 continue;
             }
-            if !source.path.starts_with("src/net/") {
+            if !source.path.starts_with("src/net/") && source.path != "src/allocator.rs" {
                 found.push(format!(
-                    "{}:{}: unsafe outside of net/",
+                    "{}:{}: unsafe outside of net/ and the allocator",
                     source.path,
                     index + 1
                 ));
