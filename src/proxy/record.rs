@@ -301,7 +301,8 @@ fn value_of<'b>(request: &Understood<'b, '_>, name: Name) -> &'b [u8] {
     field.map(|field| field.value).unwrap_or_default()
 }
 
-/// Completes the line and hands it over.
+/// Completes the line and hands it over. Nothing of it is left for the next request to write behind:
+/// the line is lent to one connection after the other.
 pub(super) fn record(entry: &Entry<'_>, line: &mut Vec<u8>) {
     let core = entry.core;
     let Some(log) = &core.log else { return };
@@ -312,6 +313,7 @@ pub(super) fn record(entry: &Entry<'_>, line: &mut Vec<u8>) {
     if !log.borrow_mut().push(line) {
         core.counters.log_dropped.add(1);
     }
+    line.clear();
 }
 
 fn end_json(entry: &Entry<'_>, line: &mut Vec<u8>) {
