@@ -18,9 +18,9 @@ use crate::model;
 #[derive(Clone)]
 pub(super) struct Directory {
     seed: Seed,
-    sources: Map<Source>,
-    verifiers: Map<Verifier>,
-    consumers: Map<Consumer>,
+    sources: Map<Arc<Source>>,
+    verifiers: Map<Arc<Verifier>>,
+    consumers: Map<Arc<Consumer>>,
     pub(super) pages: Arc<[ErrorPage]>,
     /// Those of the output cache; all tables of a process share them.
     pub(super) regions: Regions,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::condition::{Fields, Question};
+use super::label::are_same;
 use super::map::{Entry, Map};
 use super::pattern::{HostPattern, PathKind};
 use super::route::Route;
@@ -22,7 +23,7 @@ pub(super) struct Hosts {
 #[derive(Clone)]
 enum Host {
     Lone(Arc<Route>),
-    Paths(Box<Paths>),
+    Paths(Arc<Paths>),
 }
 
 /// The routes of one host by path.
@@ -61,10 +62,10 @@ impl Hosts {
         };
         let hash = seed.hash(name);
         if hosts.get(hash, name).is_none() {
-            hosts.add(hash, Arc::new(Host::Lone(route.clone())));
+            hosts.add(hash, Host::Lone(route.clone()));
             return;
         }
-        hosts.edit(hash, name, |host| {
+        hosts.change(hash, name, |host| {
             host.insert(seed, route);
             true
         });
@@ -76,7 +77,7 @@ impl Hosts {
             HostPattern::Below(name) => (&mut self.below, name.as_bytes()),
             HostPattern::Exact(name) => (&mut self.exact, name.as_bytes()),
         };
-        hosts.edit(seed.hash(name), name, |host| host.remove(seed, route));
+        hosts.change(seed.hash(name), name, |host| host.remove(seed, route));
     }
 
     #[cfg(test)]
@@ -93,15 +94,13 @@ impl Hosts {
     ) -> Option<&Arc<Route>> {
         let name = question.host;
         let mut best = None;
-        if !self.exact.is_empty()
-            && let Some(host) = self.exact.get(seed.hash(name), name)
-        {
+        if let Some(host) = self.exact.find(name, |name| seed.hash(name)) {
             best = host.find(seed, question, best);
         }
         if !self.below.is_empty() && could_beat(self.below.top(), best) {
             let mut above = parent(name);
             while let Some(name) = above {
-                if let Some(host) = self.below.get(seed.hash(name), name) {
+                if let Some(host) = self.below.find(name, |name| seed.hash(name)) {
                     best = host.find(seed, question, best);
                 }
                 above = parent(name);
@@ -128,12 +127,12 @@ fn could_beat(top: i32, found: Option<&Arc<Route>>) -> bool {
 impl Host {
     fn insert(&mut self, seed: &Seed, route: &Arc<Route>) {
         match self {
-            Self::Paths(paths) => paths.insert(seed, route),
+            Self::Paths(paths) => Arc::make_mut(paths).insert(seed, route),
             Self::Lone(other) => {
-                let mut paths = Box::new(Paths::new(route.host().name()));
+                let mut paths = Paths::new(route.host().name());
                 paths.insert(seed, other);
                 paths.insert(seed, route);
-                *self = Self::Paths(paths);
+                *self = Self::Paths(Arc::new(paths));
             }
         }
     }
@@ -143,6 +142,7 @@ impl Host {
         match self {
             Self::Lone(other) => other.id() != route.id(),
             Self::Paths(paths) => {
+                let paths = Arc::make_mut(paths);
                 paths.remove(seed, route);
                 !paths.is_empty()
             }
@@ -187,6 +187,11 @@ impl Entry for Host {
             Self::Lone(route) => route.order.rank(),
             Self::Paths(paths) => paths.top(),
         }
+    }
+
+    #[inline]
+    fn is(&self, name: &[u8]) -> bool {
+        are_same(self.key(), name)
     }
 }
 

@@ -35,9 +35,44 @@ impl Label {
     }
 }
 
+/// Whether two texts are the same. Names and segments are short: comparing them here takes less than
+/// a call.
+#[inline]
+pub(super) fn are_same(one: &[u8], other: &[u8]) -> bool {
+    let count = one.len();
+    if count != other.len() {
+        return false;
+    }
+    match count {
+        4..8 => {
+            one.first_chunk::<4>() == other.first_chunk::<4>()
+                && one.last_chunk::<4>() == other.last_chunk::<4>()
+        }
+        8..=16 => {
+            one.first_chunk::<8>() == other.first_chunk::<8>()
+                && one.last_chunk::<8>() == other.last_chunk::<8>()
+        }
+        _ => one == other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_the_same_if_every_byte_is() {
+        for count in 0..40 {
+            let one = vec![b'x'; count];
+            assert!(are_same(&one, &one.clone()));
+            assert!(!are_same(&one, &vec![b'x'; count + 1]));
+            for index in 0..count {
+                let mut other = one.clone();
+                other[index] = b'y';
+                assert!(!are_same(&one, &other));
+            }
+        }
+    }
 
     #[test]
     fn every_length_reads_back() {

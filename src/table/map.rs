@@ -23,6 +23,12 @@ pub(super) trait Entry {
     fn weight(&self) -> i32 {
         i32::MIN
     }
+
+    /// Whether this is the key.
+    #[inline]
+    fn is(&self, key: &Self::Key) -> bool {
+        self.key() == key
+    }
 }
 
 /// A persistent map from the keys of its entries to the entries.
@@ -31,7 +37,7 @@ pub(super) struct Map<T> {
     entries: Pages<T>,
 }
 
-impl<T> Map<T> {
+impl<T: Clone> Map<T> {
     pub(super) fn new() -> Self {
         Self {
             numbers: Trie::new(),
@@ -50,20 +56,31 @@ impl<T> Map<T> {
     }
 
     /// All entries, in no particular order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<T>> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.entries.iter()
     }
 }
 
-impl<T: Entry> Map<T> {
+impl<T: Clone + Entry> Map<T> {
+    /// The entry of `key`, if there is one.
     #[inline]
-    pub(super) fn get(&self, hash: u32, key: &T::Key) -> Option<&Arc<T>> {
-        let is_meant = |number| Some(self.entries.get(number)?).filter(|one| one.key() == key);
+    pub(super) fn get(&self, hash: u32, key: &T::Key) -> Option<&T> {
+        let is_meant = |number| Some(self.entries.get(number)?).filter(|one| one.is(key));
         self.numbers.find(hash, is_meant)
     }
 
+    /// The same, with no hash for the only entry there is.
+    #[inline]
+    pub(super) fn find(&self, key: &T::Key, hash: impl FnOnce(&T::Key) -> u32) -> Option<&T> {
+        match self.entries.only() {
+            Some(only) => Some(only).filter(|only| only.is(key)),
+            None if self.is_empty() => None,
+            None => self.get(hash(key), key),
+        }
+    }
+
     /// Adds `entry`, or puts it in the place of the one with its key.
-    pub(super) fn insert(&mut self, hash: u32, entry: Arc<T>) -> Option<Arc<T>> {
+    pub(super) fn insert(&mut self, hash: u32, entry: T) -> Option<T> {
         let Some((number, was)) = self.number(hash, entry.key()) else {
             self.add(hash, entry);
             return None;
@@ -77,14 +94,14 @@ impl<T: Entry> Map<T> {
     }
 
     /// Adds `entry`, whose key is not there.
-    pub(super) fn add(&mut self, hash: u32, entry: Arc<T>) {
+    pub(super) fn add(&mut self, hash: u32, entry: T) {
         let top = entry.weight();
         let number = self.entries.add(entry);
         self.numbers.add(Leaf { hash, top, number });
     }
 
     /// Takes out the entry of `key`.
-    pub(super) fn remove(&mut self, hash: u32, key: &T::Key) -> Option<Arc<T>> {
+    pub(super) fn remove(&mut self, hash: u32, key: &T::Key) -> Option<T> {
         let (number, _) = self.number(hash, key)?;
         self.take(hash, number)
     }
@@ -93,11 +110,11 @@ impl<T: Entry> Map<T> {
     fn number(&self, hash: u32, key: &T::Key) -> Option<(u32, i32)> {
         self.numbers.find(hash, |number| {
             let entry = self.entries.get(number)?;
-            (entry.key() == key).then(|| (number, entry.weight()))
+            entry.is(key).then(|| (number, entry.weight()))
         })
     }
 
-    fn take(&mut self, hash: u32, number: u32) -> Option<Arc<T>> {
+    fn take(&mut self, hash: u32, number: u32) -> Option<T> {
         self.numbers.remove(hash, number);
         let taken = self.entries.take(number);
         if self.numbers.is_empty() {
@@ -105,18 +122,16 @@ impl<T: Entry> Map<T> {
         }
         taken
     }
-}
 
-impl<T: Clone + Entry> Map<T> {
-    /// Lets `edit` change the entry of `key`, if there is one; `false` takes it out.
-    pub(super) fn edit(&mut self, hash: u32, key: &T::Key, edit: impl FnOnce(&mut T) -> bool) {
+    /// Lets `change` change the entry of `key`, if there is one; `false` takes it out.
+    pub(super) fn change(&mut self, hash: u32, key: &T::Key, change: impl FnOnce(&mut T) -> bool) {
         let Some((number, was)) = self.number(hash, key) else {
             return;
         };
         let Some(entry) = self.entries.get_mut(number) else {
             return;
         };
-        let stays = edit(Arc::make_mut(entry));
+        let stays = change(entry);
         let is = entry.weight();
         if !stays {
             self.take(hash, number);
@@ -126,7 +141,28 @@ impl<T: Clone + Entry> Map<T> {
     }
 }
 
-impl<T> Clone for Map<T> {
+impl<T: Clone + Entry> Map<Arc<T>> {
+    /// The same for what shared entries hold.
+    pub(super) fn edit(&mut self, hash: u32, key: &T::Key, edit: impl FnOnce(&mut T) -> bool) {
+        self.change(hash, key, |entry| edit(Arc::make_mut(entry)));
+    }
+}
+
+impl<T: Entry> Entry for Arc<T> {
+    type Key = T::Key;
+
+    #[inline]
+    fn key(&self) -> &T::Key {
+        (**self).key()
+    }
+
+    #[inline]
+    fn weight(&self) -> i32 {
+        (**self).weight()
+    }
+}
+
+impl<T: Clone> Clone for Map<T> {
     fn clone(&self) -> Self {
         Self {
             numbers: self.numbers.clone(),
@@ -198,18 +234,18 @@ mod tests {
     ) {
         match *step {
             Step::Edit(key, value) => {
-                map.edit(hash(key), &key, |pair| {
+                map.change(hash(key), &key, |pair| {
                     pair.value = value;
                     true
                 });
                 model.entry(key).and_modify(|old| *old = value);
             }
             Step::EditOut(key) => {
-                map.edit(hash(key), &key, |_| false);
+                map.change(hash(key), &key, |_| false);
                 model.remove(&key);
             }
             Step::Insert(key, value) => {
-                let old = map.insert(hash(key), Arc::new(Pair { key, value }));
+                let old = map.insert(hash(key), Pair { key, value });
                 assert_eq!(old.map(|pair| pair.value), model.insert(key, value));
             }
             Step::Remove(key) => {
@@ -253,7 +289,7 @@ mod tests {
         fn an_emptied_map_holds_nothing(keys in vec(0..300_u16, 0..300)) {
             let mut map = Map::new();
             for key in &keys {
-                map.insert(weak_hash(*key), Arc::new(Pair { key: *key, value: 1 }));
+                map.insert(weak_hash(*key), Pair { key: *key, value: 1 });
             }
             for key in &keys {
                 map.remove(weak_hash(*key), key);

@@ -85,7 +85,7 @@ use crate::model;
 pub struct Table {
     seed: Seed,
     hosts: Hosts,
-    routes: Map<Route>,
+    routes: Map<Arc<Route>>,
     route_count: usize,
     upstreams: Upstreams,
     directory: Directory,

@@ -1,7 +1,8 @@
 //! A persistent list of places: a copy shares everything, a change copies one path.
 //!
 //! A tree with up to 32 places in a page and up to 32 pages or trees below each of its nodes. What
-//! is put gets the number of the first free place. What nobody else shares is changed in place.
+//! is put gets the number of the first free place. Entries lie in their places themselves: whoever
+//! has a number is one step from the entry. What nobody else shares is changed in place.
 
 use std::iter::{once, repeat_with};
 use std::sync::Arc;
@@ -25,7 +26,7 @@ enum Level<T> {
 }
 
 /// An entry, or a free place.
-type Place<T> = Option<Arc<T>>;
+type Place<T> = Option<T>;
 
 /// Bits of a number that one level uses.
 const LEVEL_BITS: u8 = 5;
@@ -37,7 +38,7 @@ const _: () = assert!(size_of::<Level<u8>>() == 24);
 
 // === impl Pages ===
 
-impl<T> Pages<T> {
+impl<T: Clone> Pages<T> {
     pub(super) fn new() -> Self {
         Self {
             root: Level::new(0),
@@ -46,7 +47,7 @@ impl<T> Pages<T> {
 
     /// The entry of a number that was given, if it was not taken out.
     #[inline]
-    pub(super) fn get(&self, number: u32) -> Option<&Arc<T>> {
+    pub(super) fn get(&self, number: u32) -> Option<&T> {
         let mut level = &self.root;
         loop {
             match level {
@@ -57,7 +58,7 @@ impl<T> Pages<T> {
     }
 
     /// The same, to be replaced or changed.
-    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut Arc<T>> {
+    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut T> {
         let mut level = &mut self.root;
         loop {
             match level {
@@ -71,8 +72,17 @@ impl<T> Pages<T> {
         }
     }
 
+    /// The entry, if there is one place only.
+    #[inline]
+    pub(super) fn only(&self) -> Option<&T> {
+        match &self.root {
+            Level::Page(places) if places.len() == 1 => places.first()?.as_ref(),
+            _ => None,
+        }
+    }
+
     /// Adds an entry; gives its number.
-    pub(super) fn add(&mut self, entry: Arc<T>) -> u32 {
+    pub(super) fn add(&mut self, entry: T) -> u32 {
         if self.root.is_full() {
             let shift = self.root.shift() + LEVEL_BITS;
             let root = std::mem::replace(&mut self.root, Level::new(0));
@@ -86,12 +96,12 @@ impl<T> Pages<T> {
     }
 
     /// Takes the entry of a number out.
-    pub(super) fn take(&mut self, number: u32) -> Option<Arc<T>> {
+    pub(super) fn take(&mut self, number: u32) -> Option<T> {
         self.root.take(number)
     }
 
     /// All entries, in no particular order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<T>> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         let mut stack = vec![std::slice::from_ref(&self.root).iter()];
         let pages = std::iter::from_fn(move || {
             loop {
@@ -122,7 +132,7 @@ fn at(number: u32, shift: u8) -> usize {
 
 // === impl Level ===
 
-impl<T> Level<T> {
+impl<T: Clone> Level<T> {
     /// An empty one, whose part of a number begins at `shift`.
     fn new(shift: u8) -> Self {
         match shift {
@@ -151,7 +161,7 @@ impl<T> Level<T> {
     }
 
     /// Adds an entry to one that is not full; gives its number here.
-    fn add(&mut self, entry: Arc<T>) -> u32 {
+    fn add(&mut self, entry: T) -> u32 {
         match self {
             Self::Node { below, full, shift } => {
                 let index = full.trailing_ones();
@@ -182,7 +192,7 @@ impl<T> Level<T> {
         }
     }
 
-    fn take(&mut self, number: u32) -> Option<Arc<T>> {
+    fn take(&mut self, number: u32) -> Option<T> {
         match self {
             Self::Node { below, full, shift } => {
                 let index = at(number, *shift);
@@ -226,21 +236,20 @@ mod tests {
     fn apply(pages: &mut Pages<u32>, model: &mut BTreeMap<u32, u32>, (puts, at): (bool, u32)) {
         if puts {
             for entry in 0..at % 400 {
-                let number = pages.add(Arc::new(entry));
+                let number = pages.add(entry);
                 assert_eq!(model.insert(number, entry), None);
             }
         } else if let Some(number) = model.keys().nth(at as usize % model.len().max(1)).copied() {
-            let taken = pages.take(number).map(|entry| *entry);
-            assert_eq!(taken, model.remove(&number));
+            assert_eq!(pages.take(number), model.remove(&number));
             assert!(pages.take(number).is_none() && pages.get(number).is_none());
         }
     }
 
     fn check(pages: &Pages<u32>, model: &BTreeMap<u32, u32>) {
-        let all: Vec<u32> = pages.iter().map(|entry| **entry).collect();
+        let all: Vec<u32> = pages.iter().copied().collect();
         assert!(model.values().copied().eq(all));
         for (number, entry) in model {
-            assert_eq!(pages.get(*number).map(|entry| **entry), Some(*entry));
+            assert_eq!(pages.get(*number), Some(entry));
         }
     }
 
@@ -266,7 +275,7 @@ mod tests {
         ) {
             let mut pages = Pages::new();
             for entry in 0..count {
-                prop_assert_eq!(pages.add(Arc::new(entry)), entry);
+                prop_assert_eq!(pages.add(entry), entry);
             }
             let mut free: Vec<u32> = gone.iter().map(|one| one % count).collect();
             free.sort_unstable();
@@ -275,9 +284,9 @@ mod tests {
                 prop_assert!(pages.take(*number).is_some());
             }
             for number in free {
-                prop_assert_eq!(pages.add(Arc::new(0)), number);
+                prop_assert_eq!(pages.add(0), number);
             }
-            prop_assert_eq!(pages.add(Arc::new(0)), count);
+            prop_assert_eq!(pages.add(0), count);
         }
     }
 }

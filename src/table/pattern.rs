@@ -166,7 +166,35 @@ impl<'r> PathPattern<'r> {
     /// Whether `rest`, what follows the slash after a segment of a path, is what may follow the
     /// first `from` bytes, which end with that segment. None is the end of the path.
     #[inline]
-    pub(super) fn fits(self, mut from: usize, mut rest: Option<&[u8]>) -> bool {
+    pub(super) fn fits(self, from: usize, rest: Option<&[u8]>) -> bool {
+        let Shape {
+            kind, ignores_case, ..
+        } = self.shape;
+        if matches!(kind, PathKind::Exact | PathKind::Prefix) && !ignores_case {
+            self.literal_fits(from, rest)
+        } else {
+            self.segments_fit(from, rest)
+        }
+    }
+
+    /// The same for literal text: all its segments at once.
+    #[inline]
+    fn literal_fits(self, from: usize, rest: Option<&[u8]>) -> bool {
+        let text = self.text.as_bytes().get(from..).unwrap_or_default();
+        let end = self.shape.end;
+        let Some((_, text)) = text.split_first() else {
+            return end.fits(rest);
+        };
+        let after = rest.and_then(|rest| rest.strip_prefix(text));
+        after.is_some_and(|after| match end {
+            End::Nothing => after.is_empty(),
+            End::Slash => true,
+            End::Whole => after.first().is_none_or(|byte| *byte == b'/'),
+        })
+    }
+
+    /// The same segment by segment.
+    fn segments_fit(self, mut from: usize, mut rest: Option<&[u8]>) -> bool {
         while let Some((edge, after)) = self.step(from) {
             let Some(left) = rest else { return false };
             let (segment, left) = split_segment(left);
@@ -226,7 +254,7 @@ impl<'r> PathPattern<'r> {
             return None;
         }
         let rest = self.text.get(from..)?.strip_prefix('/')?;
-        let segment = match rest.find('/') {
+        let segment = match slash(rest.as_bytes()) {
             Some(slash) => rest.get(..slash)?,
             // What may follow the slash at the end is no step.
             None if self.shape.end == End::Slash => return None,
@@ -437,13 +465,33 @@ pub(super) fn whole_regex(text: &str) -> Result<Regex, regex::Error> {
 /// Splits what follows a slash into the next segment and what follows the slash after it.
 #[inline]
 pub(super) fn split_segment(rest: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match rest.iter().position(|byte| *byte == b'/') {
+    match slash(rest) {
         Some(slash) => {
             let (segment, after) = rest.split_at(slash);
             (segment, after.get(1..))
         }
         None => (rest, None),
     }
+}
+
+/// Where the first slash is; eight bytes at a time, as one number.
+#[inline]
+fn slash(text: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGHS: u64 = ONES << 7;
+    const SLASHES: u64 = ONES * b'/' as u64;
+    let mut rest = text;
+    while let Some((bytes, after)) = rest.split_first_chunk::<8>() {
+        // A byte is zero where the slash is; the lowest high bit that is set is its own.
+        let bytes = u64::from_le_bytes(*bytes) ^ SLASHES;
+        let zeros = bytes.wrapping_sub(ONES) & !bytes & HIGHS;
+        if zeros != 0 {
+            return Some(text.len() - rest.len() + zeros.trailing_zeros() as usize / 8);
+        }
+        rest = after;
+    }
+    let index = rest.iter().position(|byte| *byte == b'/')?;
+    Some(text.len() - rest.len() + index)
 }
 
 /// Whether the tree can hold `path`. That it is in normal form, the model has seen to.
@@ -465,4 +513,37 @@ fn check(path: &str) -> Result<(), PatternFault> {
 
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_first_slash_is_found(text in "[/.0a\u{e9}\u{0}]{0,40}") {
+            let text = text.as_bytes();
+            prop_assert_eq!(slash(text), text.iter().position(|byte| *byte == b'/'));
+        }
+
+        #[test]
+        fn literal_text_fits_at_once_where_its_segments_fit(
+            text in "(/[ab]{0,2}){1,4}",
+            path in "(/[ab]{0,2}){1,5}",
+            is_prefix in any::<bool>(),
+        ) {
+            let read = if is_prefix { ReadPath::prefix(&text) } else { ReadPath::exact(&text) };
+            let read = read.expect("a valid path");
+            let pattern = read.pattern();
+            let mut end = Some(0);
+            while let Some(from) = end {
+                let rest = path.as_bytes().get(from + 1..);
+                prop_assert_eq!(pattern.literal_fits(from, rest), pattern.segments_fit(from, rest));
+                prop_assert_eq!(pattern.literal_fits(from, None), pattern.segments_fit(from, None));
+                end = pattern.step(from).map(|(_, end)| end);
+            }
+        }
+    }
 }

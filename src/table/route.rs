@@ -190,6 +190,13 @@ impl Route {
         }
     }
 
+    /// What is written as its path.
+    #[inline]
+    pub(super) fn path_bytes(&self) -> &[u8] {
+        let texts = self.texts.as_bytes();
+        texts.get(self.id_and_host as usize..).unwrap_or_default()
+    }
+
     /// Whether `rest`, what follows the slash after the last segment, may follow.
     #[inline]
     pub(super) fn end_fits(&self, rest: Option<&[u8]>) -> bool {

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::condition::{Fields, Question};
-use super::label::Label;
+use super::label::{Label, are_same};
 use super::map::{Entry, Map};
 use super::pattern::{Edge, split_segment};
 use super::route::Route;
@@ -19,7 +19,7 @@ use super::seed::Seed;
 pub(super) struct Node {
     label: Label,
     literals: Map<Step>,
-    capture: Option<Arc<Step>>,
+    capture: Option<Step>,
     routes: Routes,
     /// The greatest rank of all routes in and below this node.
     top: i32,
@@ -31,7 +31,7 @@ enum Step {
     /// One route; its segment of this step lies between these bytes of its path.
     Lone(Arc<Route>, u16, u16),
     /// More, or there were more.
-    Node(Box<Node>),
+    Node(Arc<Node>),
 }
 
 /// Routes, best first. Nearly every node has one or none.
@@ -43,7 +43,7 @@ enum Routes {
 }
 
 /// What one step may cost.
-const _: () = assert!(size_of::<Step>() == 16);
+const _: () = assert!(size_of::<Option<Step>>() == 16);
 
 // === impl Node ===
 
@@ -69,17 +69,17 @@ impl Node {
         match route.path().step(from) {
             None => self.routes.insert(route),
             Some((Edge::Capture, end)) => match &mut self.capture {
-                None => self.capture = Some(Arc::new(Step::lone(route, from, end))),
-                Some(step) => Arc::make_mut(step).insert(seed, end, route),
+                None => self.capture = Some(Step::lone(route, from, end)),
+                Some(step) => step.insert(seed, end, route),
             },
             Some((Edge::Literal(segment), end)) => {
                 let segment = segment.as_bytes();
                 let hash = seed.hash(segment);
                 if self.literals.get(hash, segment).is_none() {
                     let step = Step::lone(route, from, end);
-                    self.literals.add(hash, Arc::new(step));
+                    self.literals.add(hash, step);
                 } else {
-                    self.literals.edit(hash, segment, |step| {
+                    self.literals.change(hash, segment, |step| {
                         step.insert(seed, end, route);
                         true
                     });
@@ -95,14 +95,14 @@ impl Node {
             None => self.routes.remove(route),
             Some((Edge::Capture, end)) => {
                 if let Some(step) = &mut self.capture
-                    && !Arc::make_mut(step).remove(seed, end, route)
+                    && !step.remove(seed, end, route)
                 {
                     self.capture = None;
                 }
             }
             Some((Edge::Literal(segment), end)) => {
                 let segment = segment.as_bytes();
-                self.literals.edit(seed.hash(segment), segment, |step| {
+                self.literals.change(seed.hash(segment), segment, |step| {
                     step.remove(seed, end, route)
                 });
             }
@@ -131,9 +131,7 @@ impl Node {
         let mut best = None;
         if let Some(rest) = rest {
             let (segment, after) = split_segment(rest);
-            if !self.literals.is_empty()
-                && let Some(step) = self.literals.get(seed.hash(segment), segment)
-            {
+            if let Some(step) = self.literals.find(segment, |segment| seed.hash(segment)) {
                 best = step.find(seed, after, question);
             }
             if let Some(step) = &self.capture
@@ -161,12 +159,12 @@ impl Step {
     /// Adds `route`, whose path is at this step after `end` bytes.
     fn insert(&mut self, seed: &Seed, end: usize, route: &Arc<Route>) {
         match self {
-            Self::Node(node) => node.insert(seed, end, route),
+            Self::Node(node) => Arc::make_mut(node).insert(seed, end, route),
             Self::Lone(other, _, other_end) => {
-                let mut node = Box::new(Node::new(route.path().segment_before(end)));
+                let mut node = Node::new(route.path().segment_before(end));
                 node.insert(seed, usize::from(*other_end), other);
                 node.insert(seed, end, route);
-                *self = Self::Node(node);
+                *self = Self::Node(Arc::new(node));
             }
         }
     }
@@ -177,6 +175,7 @@ impl Step {
         match self {
             Self::Lone(other, ..) => other.id() != route.id(),
             Self::Node(node) => {
+                let node = Arc::make_mut(node);
                 node.remove(seed, end, route);
                 !node.is_empty()
             }
@@ -214,9 +213,10 @@ impl Entry for Step {
     fn key(&self) -> &[u8] {
         match self {
             Self::Lone(route, start, end) => {
-                let path = route.path().text.as_bytes();
-                path.get(usize::from(*start)..usize::from(*end))
-                    .unwrap_or_default()
+                let segment = route
+                    .path_bytes()
+                    .get(usize::from(*start)..usize::from(*end));
+                segment.unwrap_or_default()
             }
             Self::Node(node) => node.label(),
         }
@@ -228,6 +228,11 @@ impl Entry for Step {
             Self::Lone(route, ..) => route.order.rank(),
             Self::Node(node) => node.top,
         }
+    }
+
+    #[inline]
+    fn is(&self, segment: &[u8]) -> bool {
+        are_same(self.key(), segment)
     }
 }
 

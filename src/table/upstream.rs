@@ -105,9 +105,9 @@ pub struct PoolLimits {
 #[derive(Clone)]
 pub(super) struct Upstreams {
     seed: Seed,
-    by_id: Map<Upstream>,
-    names: Map<Named>,
-    resolutions: Map<Resolution>,
+    by_id: Map<Arc<Upstream>>,
+    names: Map<Arc<Named>>,
+    resolutions: Map<Arc<Resolution>>,
     next: u32,
     count: usize,
 }
