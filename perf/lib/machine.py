@@ -33,11 +33,11 @@ def install(commands):
         do(apt + ["install", "-y", "--no-install-recommends"] + missing)
 
 
-def do(command):
-    """Runs a command that prepares something; its output goes to stderr.
+def do(command, **variables):
+    """Runs a command that prepares something, with these variables; its output goes to stderr.
 
     Raises RuntimeError where it fails."""
-    quiet = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+    quiet = dict(os.environ, DEBIAN_FRONTEND="noninteractive", **variables)
     try:
         subprocess.run(command, check=True, env=quiet, stdout=sys.stderr)
     except (OSError, subprocess.CalledProcessError) as error:

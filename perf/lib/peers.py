@@ -56,7 +56,8 @@ def obtain(name):
         machine.install(["cmake"])
         cargo = ["cargo", "build", "--release", "--locked", "--target-dir", str(HAD / "pingora"),
                  "--manifest-path", str(CONFIGS / "pingora" / "Cargo.toml")]
-        machine.do(cargo)
+        # As its own makers would build it, not by Ringway's profile.
+        machine.do(cargo, RUSTC_WRAPPER="")
 
 
 def envoy():
