@@ -1,8 +1,8 @@
 //! The allocator: mimalloc, told of an alignment only where there is one to tell of.
 //!
-//! The crate `mimalloc` tells it each time. mimalloc then takes the long way for each size that is not
-//! a power of two, and looks for the size and the alignment together, which is one class of sizes up:
-//! 112 bytes for 96 (microsoft/mimalloc#889). Every block is aligned to a word anyway.
+//! The crate `mimalloc` tells it each time. mimalloc then takes the long way for each size that is
+//! no power of two, and looks for the size and the alignment together, which is one class of sizes
+//! up: 112 bytes for 96 (microsoft/mimalloc#889). Every block is aligned to a word anyway.
 
 use std::alloc::{GlobalAlloc, Layout};
 
@@ -16,8 +16,8 @@ const WORD_BYTES: usize = size_of::<usize>();
 #[derive(Debug)]
 pub struct Allocator;
 
-// SAFETY: each call goes to mimalloc as it came. A block of `mi_malloc` or `mi_zalloc` has the size that
-// was asked for, or is null, is aligned to a word, and is mimalloc's own to resize and to free.
+// SAFETY: each call goes to mimalloc as it came. A block of `mi_malloc` or `mi_zalloc` has the size
+// that was asked for, or is null, is aligned to a word, and is mimalloc's to resize and to free.
 unsafe impl GlobalAlloc for Allocator {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

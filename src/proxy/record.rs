@@ -301,8 +301,8 @@ fn value_of<'b>(request: &Understood<'b, '_>, name: Name) -> &'b [u8] {
     field.map(|field| field.value).unwrap_or_default()
 }
 
-/// Completes the line and hands it over. Nothing of it is left for the next request to write behind:
-/// the line is lent to one connection after the other.
+/// Completes the line and hands it over. Nothing of it is left for the next request to write
+/// behind: the line is lent to one connection after the other.
 pub(super) fn record(entry: &Entry<'_>, line: &mut Vec<u8>) {
     let core = entry.core;
     let Some(log) = &core.log else { return };

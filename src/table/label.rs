@@ -35,8 +35,8 @@ impl Label {
     }
 }
 
-/// Whether two texts are the same. Names and segments are short: comparing them here takes less than
-/// a call.
+/// Whether two texts are the same. Names and segments are short: comparing them here takes less
+/// than a call.
 #[inline]
 pub(super) fn are_same(one: &[u8], other: &[u8]) -> bool {
     let count = one.len();
