@@ -24,6 +24,7 @@ mod directory;
 mod edit;
 mod error;
 mod explain;
+mod flat;
 mod hosts;
 mod jwt;
 mod label;

@@ -85,6 +85,11 @@ impl Trie {
         }
     }
 
+    /// Gives all leaves, in no particular order.
+    pub(super) fn for_each(&self, mut give: impl FnMut(Leaf)) {
+        self.root.for_each(&mut give);
+    }
+
     /// Adds a leaf whose number is not there.
     pub(super) fn add(&mut self, leaf: Leaf) {
         self.root.add(leaf, 0);
@@ -109,6 +114,16 @@ impl Branch {
             bitmap: 0,
             top: i32::MIN,
             slots: Arc::default(),
+        }
+    }
+
+    fn for_each(&self, give: &mut impl FnMut(Leaf)) {
+        look_ahead(&self.slots);
+        for slot in &*self.slots {
+            match slot {
+                Slot::Branch(branch) => branch.for_each(give),
+                Slot::Leaf(leaf) => give(*leaf),
+            }
         }
     }
 
