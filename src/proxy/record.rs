@@ -11,6 +11,7 @@ use super::understand::Understood;
 use crate::model::config::LogFormat;
 use crate::table::Found;
 use crate::wire::compose::put_decimal;
+use crate::wire::date::IsoDates;
 use crate::wire::field::Name;
 use crate::wire::head::Version;
 
@@ -19,16 +20,21 @@ const VALUE_BYTES_MAX: usize = 2048;
 
 /// The time of the present tick, as text.
 pub(super) struct Dates {
+    /// When it was the present, by both clocks.
+    refreshed: (Instant, SystemTime),
     second: u64,
     http: [u8; 29],
+    iso: IsoDates,
 }
 
 impl Dates {
     /// The present time.
     pub(super) fn now() -> Self {
         let mut dates = Self {
+            refreshed: (Instant::now(), SystemTime::now()),
             second: 0,
             http: [b' '; 29],
+            iso: IsoDates::new(),
         };
         dates.refresh();
         dates
@@ -37,6 +43,7 @@ impl Dates {
     /// Follows the clock; once a second there is something to do.
     pub(super) fn refresh(&mut self) {
         let now = SystemTime::now();
+        self.refreshed = (Instant::now(), now);
         let second = since_epoch(now).as_secs();
         if second != self.second {
             self.second = second;
@@ -50,6 +57,14 @@ impl Dates {
     /// As in `Date` (RFC 9110 §5.6.7).
     pub(super) fn http(&self) -> &[u8] {
         &self.http
+    }
+
+    /// As ISO 8601 has it. The clock of the day is not read for it: that of the last refresh, which
+    /// is a tick ago, tells as well.
+    pub(super) fn put_iso(&mut self, moment: Instant, out: &mut Vec<u8>) {
+        let (tick, date) = self.refreshed;
+        self.iso
+            .put(date + moment.saturating_duration_since(tick), out);
     }
 
     /// As in the Common Log Format, cut out of the other: `21/Nov/2026:02:17:36 +0000`.
@@ -204,7 +219,6 @@ pub(super) fn begin(
     if core.log.is_none() {
         return;
     }
-    line.clear();
     match core.log_format {
         LogFormat::Json => begin_json(connection, request, found, line),
         LogFormat::Combined => begin_combined(connection, core, request, line),
@@ -216,7 +230,6 @@ pub(super) fn begin_refused(connection: &Connection, core: &Core, line: &mut Vec
     if core.log.is_none() {
         return;
     }
-    line.clear();
     match core.log_format {
         LogFormat::Json => {
             line.extend_from_slice(b"{\"client\":");
@@ -301,8 +314,7 @@ fn value_of<'b>(request: &Understood<'b, '_>, name: Name) -> &'b [u8] {
     field.map(|field| field.value).unwrap_or_default()
 }
 
-/// Completes the line and hands it over. Nothing of it is left for the next request to write
-/// behind: the line is lent to one connection after the other.
+/// Completes the line and hands it over.
 pub(super) fn record(entry: &Entry<'_>, line: &mut Vec<u8>) {
     let core = entry.core;
     let Some(log) = &core.log else { return };
@@ -313,7 +325,6 @@ pub(super) fn record(entry: &Entry<'_>, line: &mut Vec<u8>) {
     if !log.borrow_mut().push(line) {
         core.counters.log_dropped.add(1);
     }
-    line.clear();
 }
 
 fn end_json(entry: &Entry<'_>, line: &mut Vec<u8>) {

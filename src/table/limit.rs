@@ -115,9 +115,9 @@ impl Limit {
         }
     }
 
-    /// Takes a token for the key with this hash.
-    pub fn take(&self, key: u64) -> Taken {
-        let now = self.buckets.begun.elapsed().as_nanos();
+    /// Takes a token for the key with this hash; it is `now`.
+    pub fn take(&self, key: u64, now: Instant) -> Taken {
+        let now = now.saturating_duration_since(self.buckets.begun).as_nanos();
         self.buckets
             .take(key, u64::try_from(now).unwrap_or(u64::MAX))
     }
@@ -389,13 +389,21 @@ mod tests {
     #[test]
     fn the_same_limit_goes_on_counting() {
         let first = limit(1, 1, 8);
-        assert!(first.take(1).passes);
-        assert!(!Limit::of(&first.declared, Some(&first)).take(1).passes);
+        assert!(first.take(1, Instant::now()).passes);
+        assert!(
+            !Limit::of(&first.declared, Some(&first))
+                .take(1, Instant::now())
+                .passes
+        );
         let other = model::policy::RateLimit {
             burst_size: 2,
             ..first.declared.clone()
         };
-        assert!(Limit::of(&other, Some(&first)).take(1).passes);
+        assert!(
+            Limit::of(&other, Some(&first))
+                .take(1, Instant::now())
+                .passes
+        );
     }
 
     fn window(limit: u32, period_ms: u64, wait_ms: Option<u64>) -> Limit {

@@ -10,7 +10,7 @@ mod shapes;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant};
 
 pub(super) use self::shapes::{Handle, Shapes};
 use super::accept::Connection;
@@ -27,7 +27,7 @@ use crate::table::policy::{Claims, Denied, Evidence, Filling, Limit, Policies, P
 use crate::table::{Found, Respond, UpstreamId};
 use crate::wire::compose::{put_decimal, put_field};
 use crate::wire::field::Field;
-use crate::wire::{compose, date, hash};
+use crate::wire::{compose, hash};
 
 /// Where texts are composed that are parts of others; reused for every request.
 #[derive(Default)]
@@ -231,8 +231,9 @@ impl<'a> Visit<'a, '_, '_> {
                 _ => {}
             }
         }
-        let taken = limit.take(self.rate_key(limit, client, consumer));
-        put_limit(limit, taken, &mut drafts.lines);
+        let now = Instant::now();
+        let taken = limit.take(self.rate_key(limit, client, consumer), now);
+        self.put_limit(limit, taken, now, &mut drafts.lines);
         if taken.passes {
             return Ok(());
         }
@@ -242,6 +243,25 @@ impl<'a> Visit<'a, '_, '_> {
         self.core.counters.rate_limited.add(1);
         let status = limit.status;
         Err(Stop::Limited(Refusal { status, ..TOO_MANY }))
+    }
+
+    /// Notes what the response says of a limit.
+    fn put_limit(&self, limit: &Limit, taken: Taken, now: Instant, out: &mut Vec<u8>) {
+        if limit.headers == RateHeaders::None {
+            return;
+        }
+        out.extend_from_slice(&limit.line);
+        put_decimal(out, u64::from(taken.remaining));
+        if limit.headers == RateHeaders::XRateLimit {
+            // The names that came before the standard; the reset is a date.
+            out.extend_from_slice(b"\r\nX-RateLimit-Reset: ");
+            let reset = now + Duration::from_nanos(taken.wait_ns);
+            self.core.dates.borrow_mut().put_iso(reset, out);
+        } else {
+            out.extend_from_slice(b"\r\nRateLimit-Reset: ");
+            put_decimal(out, seconds(taken.wait_ns));
+        }
+        out.extend_from_slice(b"\r\n");
     }
 
     /// Notes what the response says to another origin; stops a preflight.
@@ -544,24 +564,6 @@ fn network(client: IpAddr) -> u64 {
         IpAddr::V4(v4) => hash::of(&v4.octets()),
         IpAddr::V6(v6) => hash::of(v6.octets().get(..8).unwrap_or_default()),
     }
-}
-
-fn put_limit(limit: &Limit, taken: Taken, out: &mut Vec<u8>) {
-    if limit.headers == RateHeaders::None {
-        return;
-    }
-    out.extend_from_slice(&limit.line);
-    put_decimal(out, u64::from(taken.remaining));
-    if limit.headers == RateHeaders::XRateLimit {
-        // The names that came before the standard; the reset is a date.
-        let reset = SystemTime::now() + std::time::Duration::from_nanos(taken.wait_ns);
-        out.extend_from_slice(b"\r\nX-RateLimit-Reset: ");
-        date::put_iso(reset, out);
-    } else {
-        out.extend_from_slice(b"\r\nRateLimit-Reset: ");
-        put_decimal(out, seconds(taken.wait_ns));
-    }
-    out.extend_from_slice(b"\r\n");
 }
 
 /// Whole seconds, rounded up.
