@@ -101,6 +101,33 @@ fn fields_for_this_hop_end_here() {
 }
 
 #[test]
+fn fields_for_this_hop_end_here_wherever_they_stand() {
+    let hops = ["Keep-Alive", "TE", "Trailer", "Proxy-Connection"];
+    let (mut fields, mut kept) = (String::new(), Vec::new());
+    for hop in hops {
+        for place in 0..20 {
+            kept.push(format!("{hop} {place}"));
+            fields += &format!("X-Plain: {hop} {place}\r\n");
+        }
+        fields += &format!("{hop}: a\r\n");
+    }
+    fields += "X-Forwarded-Host: elsewhere\r\nProxy-Connection: close\r\n";
+    on_both_drivers(|driver| {
+        let (request, response) = (seen(driver, "", &fields), answered(driver, &fields));
+        for message in [&request, &response] {
+            absent(
+                message,
+                &["keep-alive", "te", "trailer", "proxy-connection"],
+            );
+            assert_eq!(message.all("x-plain"), kept);
+        }
+        assert_eq!(request.all("x-forwarded-host"), ["a.example"]);
+        // What it means in a response is not ours to say.
+        assert_eq!(response.all("x-forwarded-host"), ["elsewhere"]);
+    });
+}
+
+#[test]
 fn connection_cannot_take_away_what_is_not_the_clients() {
     let fields = "Connection: Host, Content-Length, X-Forwarded-For, X-Forwarded-Proto, \
         X-Forwarded-Host, Forwarded, Via, X-Real-IP, Authorization, Cookie\r\n\
