@@ -34,7 +34,7 @@ impl Dates {
             refreshed: (Instant::now(), SystemTime::now()),
             second: 0,
             http: [b' '; 29],
-            iso: IsoDates::new(),
+            iso: IsoDates::default(),
         };
         dates.refresh();
         dates

@@ -92,7 +92,7 @@ async fn work(desk: Rc<Desk>) {
             waiting.map_or(Poll::Pending, Poll::Ready)
         })
         .await;
-        // Nothing of it is left for the next request to write behind.
+        // Nothing of the line before is left to write behind.
         line.clear();
         let after = exchange(&mut connection, &core, &mut line).await;
         desk.served.set(Some((connection, after)));

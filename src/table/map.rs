@@ -59,6 +59,10 @@ impl<T: Clone> Map<T> {
         self.numbers.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.count as usize
+    }
+
     /// The greatest weight of all entries; `i32::MIN` without any.
     #[inline]
     pub(super) fn top(&self) -> i32 {
@@ -131,7 +135,7 @@ impl<T: Clone + Entry> Map<T> {
 
     fn index_anew(&mut self) {
         self.index = (self.count >= INDEXED).then(|| {
-            let index = Flat::new(self.count as usize);
+            let index = Flat::new(self.len());
             self.numbers
                 .for_each(|leaf| index.add(leaf.hash, leaf.number));
             Arc::new(index)
@@ -159,11 +163,8 @@ impl<T: Clone + Entry> Map<T> {
         if self.is_empty() {
             self.entries = Pages::new();
         }
-        let count = self.count as usize;
-        if self
-            .index
-            .as_ref()
-            .is_some_and(|index| index.is_oversized(count))
+        if let Some(index) = &self.index
+            && index.is_oversized(self.len())
         {
             self.index_anew();
         }
@@ -331,7 +332,7 @@ mod tests {
         let all = map.iter().map(|pair| (pair.key, pair.value));
         assert_eq!(&all.collect::<HashMap<_, _>>(), model);
         assert_eq!(map.is_empty(), model.is_empty());
-        assert_eq!(map.count as usize, model.len());
+        assert_eq!(map.len(), model.len());
         let oversized = |index: &Arc<Flat>| index.is_oversized(model.len());
         assert!(!map.index.as_ref().is_some_and(oversized));
         assert_eq!(map.top(), model.values().copied().max().unwrap_or(i32::MIN));

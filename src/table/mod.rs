@@ -87,7 +87,6 @@ pub struct Table {
     seed: Seed,
     hosts: Hosts,
     routes: Map<Arc<Route>>,
-    route_count: usize,
     upstreams: Upstreams,
     directory: Directory,
     /// Those of the route that came last: the next one most often has the same.
@@ -190,7 +189,6 @@ impl Table {
         Self {
             hosts: Hosts::new(),
             routes: Map::new(),
-            route_count: 0,
             upstreams: Upstreams::new(seed.clone()),
             directory: Directory::new(seed.clone()),
             terms: Arc::default(),
@@ -382,7 +380,7 @@ impl Table {
 
     /// How many routes there are.
     pub fn route_count(&self) -> usize {
-        self.route_count
+        self.routes.len()
     }
 
     /// The upstream with this number.
@@ -488,7 +486,6 @@ impl Table {
             self.forget(&before, uses);
         }
         self.hosts.insert(&self.seed, &route);
-        self.route_count += 1;
     }
 
     /// Counts the routes that use each upstream.
@@ -514,6 +511,5 @@ impl Table {
         for source in route.sources() {
             self.directory.count_source(source, false);
         }
-        self.route_count -= 1;
     }
 }

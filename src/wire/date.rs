@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Writes moments to a ten-millionth of a second. The text of the second is kept: the next moment
 /// is most often in the same one.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct IsoDates {
     /// Since 1970; none at first.
     second: Option<u64>,
@@ -18,14 +18,6 @@ const SECOND_BYTES: usize = 20;
 const PARTS: u32 = 10_000_000;
 
 impl IsoDates {
-    /// Nothing is kept yet.
-    pub fn new() -> Self {
-        Self {
-            second: None,
-            text: [b' '; SECOND_BYTES],
-        }
-    }
-
     /// Appends a moment.
     pub fn put(&mut self, moment: SystemTime, out: &mut Vec<u8>) {
         let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -64,14 +56,9 @@ impl IsoDates {
     }
 }
 
-impl Default for IsoDates {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// Year, month and day of a day after 1970-01-01, by the calendar that begins its years in March.
-fn civil(days: u64) -> (u64, u64, u64) {
+/// Year, month and day of a day counted from 1970-01-01, by the calendar that begins its years in
+/// March.
+pub fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, of_era) = (days / 146_097, days % 146_097);
     let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -90,7 +77,7 @@ mod tests {
 
     #[test]
     fn moments_are_written_as_dates() {
-        let mut dates = IsoDates::new();
+        let mut dates = IsoDates::default();
         for (seconds, nanos, expected) in [
             (0, 0, "1970-01-01T00:00:00.0000000Z"),
             (951_782_400, 100, "2000-02-29T00:00:00.0000001Z"),
