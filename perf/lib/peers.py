@@ -36,8 +36,13 @@ READY_SECONDS = 20
 IDLE_CLIENTS = 10_000
 PORTS = {"ringway": 8004, "ringway-epoll": 8009, "ringway-full": 8010, "ringway-idle": 8011,
          "nginx": 8001, "haproxy": 8002, "envoy": 8005, "caddy": 8006, "pingora": 8007,
-         "floor": 8003}
+         "floor": 8003, "floor-busy": 8012, "floor-ring": 8013, "floor-ring-busy": 8014}
 NAMES = list(PORTS)
+# What the forms of the floor are told. A GET is two pieces, so the busy ones take as long in user
+# space as Ringway does on a machine where that is 1.3 µs a request.
+BUSY_NS = 650
+FLOORS = {"floor": [], "floor-busy": ["--busy", str(BUSY_NS)], "floor-ring": ["--ring"],
+          "floor-ring-busy": ["--ring", "--busy", str(BUSY_NS)]}
 # Those that a package of Debian has, under the name of their command.
 PACKAGED = ["nginx", "haproxy", "caddy"]
 
@@ -103,8 +108,10 @@ def command_of(name, directory):
         "caddy": ["caddy", "run", "--config", str(CONFIGS / "Caddyfile"),
                   "--adapter", "caddyfile"],
         "pingora": [str(HAD / "pingora" / "release" / "pingora-peer"), listen, origin],
-        "floor": [str(RELEASE / "examples" / "floor"), listen, origin],
     }
+    if name in FLOORS:
+        floor = [str(RELEASE / "examples" / "floor"), listen, origin, *FLOORS[name]]
+        return floor, machine.PROXY_CPU
     if name in others:
         return others[name], machine.PROXY_CPU
     driver = "epoll" if name == "ringway-epoll" else "io_uring"
@@ -202,8 +209,8 @@ def wait_for_port(name, process, port):
 
 def version_of(name):
     """What the peer says about its version, in a few words."""
-    if name == "floor":
-        return "L4 relay, perf/floor.rs"
+    if name in FLOORS:
+        return " ".join(["L4 relay, perf/floor", *FLOORS[name]])
     if name == "pingora":
         lock = (CONFIGS / "pingora" / "Cargo.lock").read_text(encoding="utf-8")
         return re.search(r'name = "pingora"\nversion = "([^"]+)"', lock).group(1)

@@ -1,12 +1,6 @@
-//! The floor: a relay that copies bytes and reads none of them.
-//!
-//! One thread, level-triggered epoll, one receive and one send per piece, one backend connection
-//! per client connection. No HTTP proxy on the kernel's TCP can cost much less than this, so
-//! `perf/run` gives every figure as a multiple of it. Usage: `floor LISTEN BACKEND`.
+//! The relay on epoll: one thread, level-triggered, one receive and one send per piece.
 
 use std::io;
-use std::net::SocketAddr;
-use std::process::ExitCode;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
@@ -14,10 +8,10 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
-const BUFFER_BYTES: usize = 64 * 1024;
+use super::{BACKLOG, BUFFER_BYTES, Orders};
+
 const BATCH: usize = 256;
 const ACCEPTS_PER_EVENT: usize = 64;
-const BACKLOG: i32 = 4096;
 const LISTENER: u64 = u64::MAX;
 const NON_BLOCKING: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
 
@@ -32,36 +26,23 @@ struct Half {
 struct Relay {
     epoll: OwnedFd,
     listener: OwnedFd,
-    backend: SocketAddr,
+    orders: Orders,
     halves: Vec<Option<Half>>,
     free: Vec<usize>,
     /// Pairs that this batch of events closed; their slots are free after it.
     closed: Vec<usize>,
 }
 
-fn main() -> ExitCode {
-    let addresses: Vec<SocketAddr> = std::env::args()
-        .skip(1)
-        .filter_map(|argument| argument.parse().ok())
-        .collect();
-    let [listen, backend] = addresses[..] else {
-        eprintln!("usage: floor LISTEN_ADDRESS:PORT BACKEND_ADDRESS:PORT");
-        return ExitCode::from(2);
-    };
-    match Relay::listen(listen, backend).and_then(Relay::run) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("floor: {error}");
-            ExitCode::FAILURE
-        }
-    }
+/// Relays until something fails that concerns all connections.
+pub(super) fn run(orders: Orders) -> io::Result<()> {
+    Relay::listen(orders)?.run()
 }
 
 impl Relay {
-    fn listen(listen: SocketAddr, backend: SocketAddr) -> io::Result<Self> {
+    fn listen(orders: Orders) -> io::Result<Self> {
         let listener = stream()?;
         rustix::net::sockopt::set_socket_reuseaddr(&listener, true)?;
-        rustix::net::bind(&listener, &listen)?;
+        rustix::net::bind(&listener, &orders.listen)?;
         rustix::net::listen(&listener, BACKLOG)?;
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(
@@ -74,7 +55,7 @@ impl Relay {
         Ok(Self {
             epoll,
             listener,
-            backend,
+            orders,
             halves,
             free,
             closed,
@@ -108,7 +89,7 @@ impl Relay {
                 break;
             };
             let backend = stream()?;
-            match rustix::net::connect(&backend, &self.backend) {
+            match rustix::net::connect(&backend, &self.orders.backend) {
                 Ok(()) | Err(Errno::INPROGRESS) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -163,6 +144,7 @@ impl Relay {
                 Err(Errno::AGAIN) => return Some(()),
                 Err(_) => return None,
             };
+            self.orders.be_busy();
             let sent = send(&far.fd, &buffer[..received])?;
             if sent < received {
                 far.unsent.extend_from_slice(&buffer[sent..received]);
