@@ -15,7 +15,7 @@ import sys
 PROXY_CPU, LOAD_CPU = 0, 1
 ALL_CPUS = os.sched_getaffinity(0)
 # Debian's package, where it is not named like the command.
-PACKAGES = {"nginx": "nginx-light"}
+PACKAGES = {"nginx": "nginx-light", "perf": "linux-perf"}
 TICK = os.sysconf("SC_CLK_TCK")
 INSIDE = "RINGWAY_PERF_NAMESPACE"
 

@@ -62,13 +62,8 @@ class Session:
                     raise Broken(name, str(error)) from error
                 self.pids[name] = process.pid
                 targets.append(f"127.0.0.1:{port}")
-            command = [str(peers.LOAD), "both", "--turns", "--target", ",".join(targets)]
-            command += ["--origin", f"127.0.0.1:{peers.ORIGIN_PORT}"]
-            command += ["--seconds", str(self.seconds), *WORKLOADS[self.workload][1].split()]
-            self.process = machine.start(command, cpu=machine.LOAD_CPU, text=True,
-                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            stack.callback(machine.stop, self.process)
-            wait_for(self.process, "ready")
+            self.turns = Turns(targets, self.workload, self.seconds)
+            stack.callback(self.turns.stop)
             self.round(0, self.names)
             self.stack = stack.pop_all()
         return self
@@ -90,14 +85,37 @@ class Session:
     def turn(self, name):
         """A turn of one proxy, from rest to rest; its record."""
         begin = snapshot(self.pids[name])
-        print(self.names.index(name), file=self.process.stdin, flush=True)
-        line = self.process.stdout.readline()
+        record = self.turns.load(self.names.index(name))
         end = snapshot(self.pids[name])
-        if not line:
+        if record is None:
             raise Broken(name, "the load ended before its turn did")
-        record = json.loads(line)
         about = {"peer": name, "workload": self.workload, "cpu_seconds": end[1][0] - begin[1][0]}
         return record | costs(begin, end, record["ok"]) | about
+
+
+class Turns:
+    """A load whose connections to some proxies stay open, and that loads one of them when told."""
+
+    def __init__(self, targets, workload, seconds):
+        command = [str(peers.LOAD), "both", "--turns", "--target", ",".join(targets)]
+        command += ["--origin", f"127.0.0.1:{peers.ORIGIN_PORT}"]
+        command += ["--seconds", str(seconds), *WORKLOADS[workload][1].split()]
+        self.process = machine.start(command, cpu=machine.LOAD_CPU, text=True,
+                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        try:
+            wait_for(self.process, "ready")
+        except RuntimeError:
+            self.stop()
+            raise
+
+    def load(self, target):
+        """A turn, from rest to rest; its record, or none if the load has ended."""
+        print(target, file=self.process.stdin, flush=True)
+        line = self.process.stdout.readline()
+        return json.loads(line) if line else None
+
+    def stop(self):
+        machine.stop(self.process)
 
 
 class Broken(RuntimeError):

@@ -208,6 +208,11 @@ impl<T: Entry> Entry for Arc<T> {
     fn weight(&self) -> i32 {
         (**self).weight()
     }
+
+    #[inline]
+    fn is(&self, key: &T::Key) -> bool {
+        (**self).is(key)
+    }
 }
 
 impl<T: Clone> Clone for Map<T> {

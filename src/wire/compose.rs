@@ -1,7 +1,7 @@
 //! Heads that we send. Nothing is forwarded raw: each line is written anew from what was
 //! understood.
 
-use std::fmt::Write;
+use std::io::Write;
 use std::ops::Range;
 
 use super::field::{self, Field, Name};
@@ -60,31 +60,33 @@ impl RequestPlan<'_> {
 #[derive(Debug, Default)]
 pub struct Forwarding(Box<[u8]>);
 
-const FORWARDED_FOR: &str = "X-Forwarded-For: ";
+const FORWARDED_FOR: &[u8] = b"X-Forwarded-For: ";
 /// Bytes in front of the text.
 const LENGTHS: usize = 2;
-const FORWARDED: &str = "\r\nForwarded: ";
+const FORWARDED: &[u8] = b"\r\nForwarded: ";
 
 impl Forwarding {
     /// For a client at this address.
     pub fn of(address: std::net::IpAddr) -> Self {
-        let mut text = String::with_capacity(160);
-        text.push_str("\0\0");
-        let _ = write!(text, "{FORWARDED_FOR}{address}");
-        let end_of_address = text.len();
-        let _ = write!(
-            text,
-            "\r\nX-Forwarded-Proto: http\r\nX-Real-IP: {address}\r\nX-Forwarded-Host: "
-        );
+        let mut text = Vec::with_capacity(160);
+        put(&mut text, &[&[0; LENGTHS], FORWARDED_FOR]);
+        let shown_from = text.len();
+        let _ = write!(text, "{address}");
+        let shown = shown_from..text.len();
+        put(&mut text, &[b"\r\nX-Forwarded-Proto: http\r\nX-Real-IP: "]);
+        text.extend_from_within(shown.clone());
+        put(&mut text, &[b"\r\nX-Forwarded-Host: "]);
         let before_host = text.len();
-        let _ = match address {
-            std::net::IpAddr::V4(v4) => write!(text, "{FORWARDED}for={v4};host=\""),
-            std::net::IpAddr::V6(v6) => write!(text, "{FORWARDED}for=\"[{v6}]\";host=\""),
+        let (opening, closing): (&[u8], &[u8]) = match address {
+            std::net::IpAddr::V4(_) => (b"for=", b";host=\""),
+            std::net::IpAddr::V6(_) => (b"for=\"[", b"]\";host=\""),
         };
-        let mut text = text.into_bytes();
+        put(&mut text, &[FORWARDED, opening]);
+        text.extend_from_within(shown.clone());
+        put(&mut text, &[closing]);
         if let [address, before, ..] = &mut *text {
             // An address has no more than 39 characters.
-            *address = (end_of_address - LENGTHS - FORWARDED_FOR.len()) as u8;
+            *address = shown.len() as u8;
             *before = (before_host - LENGTHS) as u8;
         }
         Self(text.into())
@@ -482,5 +484,37 @@ fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
     out.reserve(total);
     for part in parts {
         out.extend_from_slice(part);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::Forwarding;
+
+    #[test]
+    fn a_client_is_named_in_each_line_as_it_is_written_there() {
+        let said = |address: &str| {
+            let forwarding = Forwarding::of(address.parse::<IpAddr>().unwrap());
+            assert_eq!(forwarding.address(), address.as_bytes());
+            let (before_host, between_hosts) = forwarding.around_host();
+            let text = [before_host, b"HOST", between_hosts].concat();
+            String::from_utf8(text).unwrap()
+        };
+        assert_eq!(
+            said("192.0.2.1"),
+            "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nX-Real-IP: 192.0.2.1\r\n\
+             X-Forwarded-Host: HOST\r\nForwarded: for=192.0.2.1;host=\""
+        );
+        let longest = "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff";
+        assert_eq!(
+            said(longest),
+            format!(
+                "X-Forwarded-For: {longest}\r\nX-Forwarded-Proto: http\r\nX-Real-IP: {longest}\r\n\
+                 X-Forwarded-Host: HOST\r\nForwarded: for=\"[{longest}]\";host=\""
+            )
+        );
+        assert!(Forwarding::default().address().is_empty());
     }
 }
