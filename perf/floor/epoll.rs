@@ -1,4 +1,5 @@
-//! The relay on epoll: one thread, level-triggered, one receive and one send per piece.
+//! The relay on epoll: one thread, level-triggered, one receive and one send per piece, or one splice
+//! for each.
 
 use std::io;
 
@@ -6,8 +7,9 @@ use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
+use super::unsent::Unsent;
 use super::{BACKLOG, BUFFER_BYTES, Orders};
 
 const BATCH: usize = 256;
@@ -18,8 +20,7 @@ const NON_BLOCKING: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEX
 /// One socket of a pair. The pair is the slots `2n` (client) and `2n + 1` (backend).
 struct Half {
     fd: OwnedFd,
-    /// What the socket did not take yet; while there is any, its peer is not read.
-    unsent: Vec<u8>,
+    unsent: Unsent,
     interest: EventFlags,
 }
 
@@ -103,7 +104,7 @@ impl Relay {
                 epoll::add(&self.epoll, &fd, EventData::new_u64(slot as u64), interest)?;
                 self.halves[slot] = Some(Half {
                     fd,
-                    unsent: Vec::new(),
+                    unsent: Unsent::new(self.orders.splice)?,
                     interest,
                 });
             }
@@ -124,8 +125,7 @@ impl Relay {
         };
         let (near_slot, far_slot) = (slot, slot ^ 1);
         if flags.contains(EventFlags::OUT) && !near.unsent.is_empty() {
-            let sent = send(&near.fd, &near.unsent)?;
-            near.unsent.drain(..sent);
+            near.unsent.send(&near.fd)?;
             if near.unsent.is_empty() {
                 near.want(&self.epoll, near_slot, EventFlags::IN);
                 let waits = if far.unsent.is_empty() {
@@ -138,16 +138,9 @@ impl Relay {
         }
         let readable = EventFlags::IN | EventFlags::HUP | EventFlags::ERR;
         if flags.intersects(readable) && far.unsent.is_empty() {
-            let received = match rustix::net::recv(&near.fd, &mut *buffer, RecvFlags::empty()) {
-                Ok((0, _)) => return None,
-                Ok((received, _)) => received,
-                Err(Errno::AGAIN) => return Some(()),
-                Err(_) => return None,
-            };
             self.orders.be_busy();
-            let sent = send(&far.fd, &buffer[..received])?;
-            if sent < received {
-                far.unsent.extend_from_slice(&buffer[sent..received]);
+            far.unsent.pass(&near.fd, &far.fd, buffer)?;
+            if !far.unsent.is_empty() {
                 far.want(&self.epoll, far_slot, EventFlags::IN | EventFlags::OUT);
                 let waits = if near.unsent.is_empty() {
                     EventFlags::empty()
@@ -185,13 +178,4 @@ fn stream() -> io::Result<OwnedFd> {
         NON_BLOCKING,
         None,
     )?)
-}
-
-/// How much of `bytes` the socket took; `None` when it is broken.
-fn send(fd: impl AsFd, bytes: &[u8]) -> Option<usize> {
-    match rustix::net::send(fd, bytes, SendFlags::NOSIGNAL) {
-        Ok(sent) => Some(sent),
-        Err(Errno::AGAIN) => Some(0),
-        Err(_) => None,
-    }
 }

@@ -2,13 +2,14 @@
 //! client connection, on one thread.
 //!
 //! No HTTP proxy on the kernel's TCP can cost much less than this, so `perf/run` gives every figure
-//! as a multiple of it. Usage: `floor LISTEN BACKEND [--ring] [--busy NANOSECONDS]`. With `--ring`
-//! it runs on Ringway's own `net` instead of epoll: what is left of Ringway when it reads nothing.
-//! With `--busy` it does nothing for so long with each piece: what time in user space costs as
-//! such.
+//! as a multiple of it. Usage: `floor LISTEN BACKEND [--ring | --splice] [--busy NANOSECONDS]`. With
+//! `--ring` it runs on Ringway's own `net` instead of epoll: what is left of Ringway when it reads
+//! nothing. With `--splice` it moves pages through pipes and copies nothing. With `--busy` it does
+//! nothing for so long with each piece: what time in user space costs as such.
 
 mod epoll;
 mod ring;
+mod unsent;
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,13 +25,15 @@ struct Orders {
     listen: SocketAddr,
     backend: SocketAddr,
     ring: bool,
+    splice: bool,
     busy: Duration,
 }
 
 fn main() -> ExitCode {
     let Some(orders) = Orders::read(std::env::args().skip(1)) else {
         eprintln!(
-            "usage: floor LISTEN_ADDRESS:PORT BACKEND_ADDRESS:PORT [--ring] [--busy NANOSECONDS]"
+            "usage: floor LISTEN_ADDRESS:PORT BACKEND_ADDRESS:PORT [--ring | --splice] \
+             [--busy NANOSECONDS]"
         );
         return ExitCode::from(2);
     };
@@ -50,11 +53,13 @@ impl Orders {
             listen: arguments.next()?.parse().ok()?,
             backend: arguments.next()?.parse().ok()?,
             ring: false,
+            splice: false,
             busy: Duration::ZERO,
         };
         while let Some(option) = arguments.next() {
             match option.as_str() {
                 "--ring" => orders.ring = true,
+                "--splice" => orders.splice = true,
                 "--busy" => orders.busy = Duration::from_nanos(arguments.next()?.parse().ok()?),
                 _ => return None,
             }

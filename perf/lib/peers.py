@@ -36,13 +36,14 @@ READY_SECONDS = 20
 IDLE_CLIENTS = 10_000
 PORTS = {"ringway": 8004, "ringway-epoll": 8009, "ringway-full": 8010, "ringway-idle": 8011,
          "nginx": 8001, "haproxy": 8002, "envoy": 8005, "caddy": 8006, "pingora": 8007,
-         "floor": 8003, "floor-busy": 8012, "floor-ring": 8013, "floor-ring-busy": 8014}
+         "floor": 8003, "floor-busy": 8012, "floor-ring": 8013, "floor-ring-busy": 8014,
+         "floor-splice": 8015}
 NAMES = list(PORTS)
 # What the forms of the floor are told. A GET is two pieces, so the busy ones take as long in user
 # space as Ringway does on a machine where that is 1.3 µs a request.
 BUSY_NS = 650
 FLOORS = {"floor": [], "floor-busy": ["--busy", str(BUSY_NS)], "floor-ring": ["--ring"],
-          "floor-ring-busy": ["--ring", "--busy", str(BUSY_NS)]}
+          "floor-ring-busy": ["--ring", "--busy", str(BUSY_NS)], "floor-splice": ["--splice"]}
 # Those that a package of Debian has, under the name of their command.
 PACKAGED = ["nginx", "haproxy", "caddy"]
 
