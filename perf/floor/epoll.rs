@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use super::unsent::Unsent;
-use super::{BACKLOG, BUFFER_BYTES, Orders};
+use super::{BACKLOG, BUFFER_BYTES, Orders, Way};
 
 const BATCH: usize = 256;
 const ACCEPTS_PER_EVENT: usize = 64;
@@ -104,7 +104,7 @@ impl Relay {
                 epoll::add(&self.epoll, &fd, EventData::new_u64(slot as u64), interest)?;
                 self.halves[slot] = Some(Half {
                     fd,
-                    unsent: Unsent::new(self.orders.splice)?,
+                    unsent: Unsent::new(self.orders.way == Way::Splice)?,
                     interest,
                 });
             }

@@ -11,7 +11,6 @@ mod epoll;
 mod ring;
 mod unsent;
 
-use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -19,13 +18,23 @@ use std::time::{Duration, Instant};
 const BUFFER_BYTES: usize = 64 * 1024;
 const BACKLOG: i32 = 4096;
 
+/// How bytes are moved.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Way {
+    /// On epoll, through a buffer.
+    Copy,
+    /// On epoll, through pipes.
+    Splice,
+    /// On the ring, by `ringway::net`.
+    Ring,
+}
+
 /// What it was told.
 #[derive(Clone, Copy)]
 struct Orders {
     listen: SocketAddr,
     backend: SocketAddr,
-    ring: bool,
-    splice: bool,
+    way: Way,
     busy: Duration,
 }
 
@@ -37,8 +46,11 @@ fn main() -> ExitCode {
         );
         return ExitCode::from(2);
     };
-    let run: fn(Orders) -> io::Result<()> = if orders.ring { ring::run } else { epoll::run };
-    match run(orders) {
+    let ended = match orders.way {
+        Way::Copy | Way::Splice => epoll::run(orders),
+        Way::Ring => ring::run(orders),
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("floor: {error}");
@@ -52,14 +64,13 @@ impl Orders {
         let mut orders = Self {
             listen: arguments.next()?.parse().ok()?,
             backend: arguments.next()?.parse().ok()?,
-            ring: false,
-            splice: false,
+            way: Way::Copy,
             busy: Duration::ZERO,
         };
         while let Some(option) = arguments.next() {
             match option.as_str() {
-                "--ring" => orders.ring = true,
-                "--splice" => orders.splice = true,
+                "--ring" => orders.way = Way::Ring,
+                "--splice" => orders.way = Way::Splice,
                 "--busy" => orders.busy = Duration::from_nanos(arguments.next()?.parse().ok()?),
                 _ => return None,
             }

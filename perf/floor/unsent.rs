@@ -39,26 +39,19 @@ impl Unsent {
 
     /// Moves a piece from `near` to `far`, and keeps what `far` does not take; `None` at an end.
     pub(super) fn pass(&mut self, near: &OwnedFd, far: &OwnedFd, buffer: &mut [u8]) -> Option<()> {
-        let received = match self {
-            Self::Bytes(_) => {
-                rustix::net::recv(near, &mut *buffer, RecvFlags::empty()).map(|(count, _)| count)
-            }
-            Self::Pipe { write, .. } => splice(near, None, write, None, PIPE_BYTES, flags()),
-        };
-        let received = match received {
-            Ok(0) => return None,
-            Ok(received) => received,
-            Err(Errno::AGAIN) => return Some(()),
-            Err(_) => return None,
-        };
         match self {
             Self::Bytes(bytes) => {
+                let received = rustix::net::recv(near, &mut *buffer, RecvFlags::empty());
+                let received = taken(received.map(|(count, _)| count))?;
+                if received == 0 {
+                    return Some(());
+                }
                 let sent = send(far, &buffer[..received])?;
                 bytes.extend_from_slice(&buffer[sent..received]);
                 Some(())
             }
-            Self::Pipe { held, .. } => {
-                *held = received;
+            Self::Pipe { write, held, .. } => {
+                *held = taken(splice(near, None, write, None, PIPE_BYTES, flags()))?;
                 self.send(far)
             }
         }
@@ -87,6 +80,15 @@ impl Unsent {
 
 fn flags() -> SpliceFlags {
     SpliceFlags::MOVE | SpliceFlags::NONBLOCK
+}
+
+/// How much came; `None` at an end.
+fn taken(received: rustix::io::Result<usize>) -> Option<usize> {
+    match received {
+        Ok(0) => None,
+        Err(Errno::AGAIN) => Some(0),
+        received => received.ok(),
+    }
 }
 
 /// How much of `bytes` the socket took; `None` when it is broken.

@@ -12,6 +12,10 @@ from . import valgrind
 STATUS_SECONDS = 60
 # The function that writes the status, however its name is mangled.
 STATUS = "*ringway*admin*status*log*"
+# The keys of callgrind's format, what kind of name they have, and what they say the place of.
+KINDS = {"ob": ("ob", "ob"), "cob": ("ob", None), "fl": ("fl", "fl"), "fi": ("fl", "fl"),
+         "fe": ("fl", "fl"), "cfi": ("fl", None), "cfl": ("fl", None), "fn": ("fn", "fn"),
+         "cfn": ("fn", "callee")}
 
 
 class Counted(valgrind.Proxy):
@@ -73,9 +77,3 @@ def entries(path):
                 if not called:
                     yield here | {"callee": None, "count": int(line.split()[-1])}
                 called = False
-
-
-# The keys of callgrind's format, what kind of name they have, and what they say the place of.
-KINDS = {"ob": ("ob", "ob"), "cob": ("ob", None), "fl": ("fl", "fl"), "fi": ("fl", "fl"),
-         "fe": ("fl", "fl"), "cfi": ("fl", None), "cfl": ("fl", None), "fn": ("fn", "fn"),
-         "cfn": ("fn", "callee")}

@@ -85,10 +85,11 @@ class Session:
     def turn(self, name):
         """A turn of one proxy, from rest to rest; its record."""
         begin = snapshot(self.pids[name])
-        record = self.turns.load(self.names.index(name))
+        try:
+            record = self.turns.load(self.names.index(name))
+        except RuntimeError as error:
+            raise Broken(name, str(error)) from error
         end = snapshot(self.pids[name])
-        if record is None:
-            raise Broken(name, "the load ended before its turn did")
         about = {"peer": name, "workload": self.workload, "cpu_seconds": end[1][0] - begin[1][0]}
         return record | costs(begin, end, record["ok"]) | about
 
@@ -109,10 +110,12 @@ class Turns:
             raise
 
     def load(self, target):
-        """A turn, from rest to rest; its record, or none if the load has ended."""
+        """A turn, from rest to rest; its record."""
         print(target, file=self.process.stdin, flush=True)
         line = self.process.stdout.readline()
-        return json.loads(line) if line else None
+        if not line:
+            raise RuntimeError("the load ended before its turn did")
+        return json.loads(line)
 
     def stop(self):
         machine.stop(self.process)

@@ -4,6 +4,7 @@ Each has one worker and one thread for the traffic, on cpu 0, kept connections t
 no log. What they are told is in perf/peers/; Ringway's configuration is written here.
 """
 
+import argparse
 import contextlib
 import json
 import os
@@ -46,6 +47,33 @@ FLOORS = {"floor": [], "floor-busy": ["--busy", str(BUSY_NS)], "floor-ring": ["-
           "floor-ring-busy": ["--ring", "--busy", str(BUSY_NS)], "floor-splice": ["--splice"]}
 # Those that a package of Debian has, under the name of their command.
 PACKAGED = ["nginx", "haproxy", "caddy"]
+
+
+def add_arguments(parser):
+    """Which Ringway is measured; `use` and `build` go by it."""
+    parser.add_argument("--build", action=argparse.BooleanOptionalAction, default=True,
+                        help="build the release binaries first")
+    parser.add_argument("--ringway", type=pathlib.Path,
+                        help="a binary to measure, in the place of the one that would be built")
+
+
+def use(options):
+    """Measures the binary that was named, if one was."""
+    global RINGWAY
+    if options.ringway:
+        RINGWAY = options.ringway.resolve()
+
+
+def build(options, examples, ringway=True):
+    """Builds what is to be measured, and by what."""
+    if not options.build:
+        return
+    cargo = ["cargo", "build", "--release", "--locked"]
+    for example in examples:
+        cargo += ["--example", example]
+    if ringway and not options.ringway:
+        cargo += ["--bin", "ringway"]
+    subprocess.run(cargo, cwd=ROOT, check=True)
 
 
 def obtain(name):
@@ -110,17 +138,22 @@ def command_of(name, directory):
                   "--adapter", "caddyfile"],
         "pingora": [str(HAD / "pingora" / "release" / "pingora-peer"), listen, origin],
     }
-    if name in FLOORS:
-        floor = [str(RELEASE / "examples" / "floor"), listen, origin, *FLOORS[name]]
-        return floor, machine.PROXY_CPU
+    for floor, told in FLOORS.items():
+        others[floor] = [str(RELEASE / "examples" / "floor"), listen, origin, *told]
     if name in others:
         return others[name], machine.PROXY_CPU
     driver = "epoll" if name == "ringway-epoll" else "io_uring"
-    config = directory / f"{name}.yaml"
+    config = configure(name, directory)
+    return [str(RINGWAY), "run", "--config", str(config), "--driver", driver], None
+
+
+def configure(name, directory):
+    """Writes what a form of Ringway is told. The file."""
     full = name == "ringway-full"
     text = ringway_config(PORTS[name], FULL_ROUTES if full else ROUTES, LIMIT if full else "")
+    config = directory / f"{name}.yaml"
     config.write_text(text, encoding="utf-8")
-    return [str(RINGWAY), "run", "--config", str(config), "--driver", driver], None
+    return config
 
 
 def variables_of(name, directory):

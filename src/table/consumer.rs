@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::auth::{digest, is_same};
 use super::map::Entry;
 use crate::model::consumer::{Consumer as Declared, Quotas};
+use crate::wire::date::civil;
 
 /// Bits of a count; the rest is the number of the window.
 const COUNT_BITS: u32 = 40;
@@ -162,26 +163,13 @@ fn give_back(count: &AtomicU64, window: u64) {
 }
 
 /// The number of the month (UTC), and when the next one begins, in milliseconds since 1970.
-///
-/// Days are turned into dates as in the proleptic Gregorian calendar, years begin in March.
 fn month_of(now_ms: u64) -> (u64, u64) {
-    let days = now_ms / DAY_MS + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let begins = |month: u64| (153 * month + 2) / 5;
-    let length = match month {
-        // February, the last of such a year: it ends where the next year begins.
-        11 => {
-            let next = year + 1;
-            365 + u64::from(next % 4 == 0 && (next % 100 != 0 || next % 400 == 0)) - begins(11)
-        }
-        month => begins(month + 1) - begins(month),
-    };
-    let first_day = days - (of_year - begins(month));
-    let next_day = first_day + length - 719_468;
-    ((era * 400 + year) * 12 + month, next_day * DAY_MS)
+    let today = now_ms / DAY_MS;
+    let (year, month, day) = civil(today);
+    // No month has more days, and none so few that this is in the month after the next.
+    let in_next = today - (day - 1) + 31;
+    let (_, _, next_day) = civil(in_next);
+    (year * 12 + month, (in_next - (next_day - 1)) * DAY_MS)
 }
 
 #[cfg(test)]
