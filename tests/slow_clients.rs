@@ -152,3 +152,77 @@ fn a_client_that_takes_nothing_is_closed_and_its_origin_freed() {
         origin.finish();
     });
 }
+
+#[test]
+fn a_server_that_pauses_is_not_the_fault_of_the_client() {
+    let timeouts = "timeouts: {write_ms: 200, body_ms: 200}\n";
+    let pause = || std::thread::sleep(Duration::from_millis(700));
+    on_both_drivers(|driver| {
+        for length in [10, 400_000] {
+            let origin = ScriptedOrigin::start(move |connection, _| {
+                while let Some(mut request) = connection.head() {
+                    let answer = ok(pattern(length));
+                    let (first, second) = answer.split_at(answer.len() - length / 2);
+                    // In front of the answer, in the middle of it, and in front of the request.
+                    match request.target() {
+                        "/before" => {
+                            connection.write("HTTP/1.1 103 Early Hints\r\n\r\n");
+                            pause();
+                            connection.write(&answer);
+                        }
+                        "/within" => {
+                            connection.write(first);
+                            pause();
+                            connection.write(second);
+                        }
+                        _ => {
+                            pause();
+                            connection.body(&mut request);
+                            connection.write(&answer);
+                        }
+                    }
+                }
+            });
+            let ringway = Ringway::start(&(forwarding(origin.address()) + timeouts), driver);
+            let mut client = RawClient::connect(ringway.address());
+            for target in ["/before", "/within"] {
+                client.send(format!("GET {target} HTTP/1.1\r\nHost: a.example\r\n\r\n"));
+                assert_eq!(client.response().body, pattern(length), "{target}");
+            }
+            // More than the buffers on the way hold: the client is to wait until the server reads.
+            let upload = pattern(30_000_000);
+            let head = format!(
+                "POST /upload HTTP/1.1\r\nHost: a.example\r\nContent-Length: {}\r\n\r\n",
+                upload.len()
+            );
+            client.send(head).send(upload);
+            assert_eq!(client.response().body, pattern(length));
+            drop(client);
+            ringway.finish();
+            origin.finish();
+        }
+    });
+}
+
+#[test]
+fn a_client_that_sends_but_takes_nothing_is_closed() {
+    let timeouts = "timeouts: {write_ms: 300}\n";
+    on_both_drivers(|driver| {
+        let origin = ScriptedOrigin::start(|connection, _| {
+            connection.head();
+            // It answers before it has the request.
+            connection.write(ok(pattern(32_000_000)));
+        });
+        let ringway = Ringway::start(&(forwarding(origin.address()) + timeouts), driver);
+        let mut client = RawClient::connect(ringway.address());
+        client.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1000000\r\n\r\n");
+        wait_until("the client is gone", || {
+            client.send("x");
+            let status = ringway.status();
+            (status.sum("accepted") == 2 && status.sum("connections") == 0).then_some(())
+        });
+        drop(client);
+        ringway.finish();
+        origin.finish();
+    });
+}

@@ -82,12 +82,22 @@ pub(super) struct Exchange<'a> {
     pub(super) total: u64,
     /// Whether the request body is still on its way.
     pub(super) uploading: &'a Cell<bool>,
+    /// What the client is waited for to do.
+    pub(super) client_is_to: Waits,
     /// The tick at which the response must have begun.
     pub(super) head_by: u64,
     /// The servers that the request has been sent to before.
     pub(super) tried: Tried,
     /// Whether the request can still be sent again: it is safe, whole and undamaged.
     pub(super) retriable: Cell<bool>,
+}
+
+/// What is waited for on the client's side. Both have one deadline: the wait for it to take
+/// something goes before the one for it to send something.
+#[derive(Default)]
+pub(super) struct Waits {
+    take: Cell<bool>,
+    send: Cell<bool>,
 }
 
 /// How a try ended well.
@@ -120,12 +130,44 @@ impl Exchange<'_> {
     /// The request body has gone; from now on the server is to answer.
     pub(super) fn uploaded(&self) {
         self.uploading.set(false);
-        self.client_deadline.suspend(&self.link.stream);
-        self.await_answer();
+        self.client_is_to_send(false);
+        if !self.client_is_to.take.get() {
+            self.await_answer();
+        }
     }
 
     pub(super) fn await_answer(&self) {
         self.await_server(self.plan.timeouts.read_ms);
+    }
+
+    /// Starts the wait for more of the response.
+    fn await_more(&self) {
+        self.client_has_taken();
+        self.await_answer();
+    }
+
+    /// Notes whether the next of the request is the client's to send.
+    pub(super) fn client_is_to_send(&self, is_to: bool) {
+        self.client_is_to.send.set(is_to);
+        if !self.client_is_to.take.get() {
+            self.time_client();
+        }
+    }
+
+    fn client_has_taken(&self) {
+        self.client_is_to.take.set(false);
+        self.time_client();
+    }
+
+    /// Gives a client that has nothing to take the time to send, or all the time, if it is to do
+    /// nothing.
+    fn time_client(&self) {
+        if self.client_is_to.send.get() {
+            let body_ms = self.core.snapshot().settings.timeouts.body_ms;
+            self.client_deadline.set_receiving(body_ms);
+        } else {
+            self.client_deadline.suspend(&self.link.stream);
+        }
     }
 
     /// Starts the wait for the response to begin.
@@ -204,6 +246,7 @@ impl Exchange<'_> {
     }
 
     fn await_client(&self) {
+        self.client_is_to.take.set(true);
         self.link.deadline.set_at(self.total);
         self.client_deadline
             .set(self.core.snapshot().settings.timeouts.write_ms);
@@ -294,7 +337,7 @@ pub(super) async fn answer(
     entry: &mut Entry<'_>,
 ) -> Answering {
     if !exchange.uploading.get() {
-        exchange.client_deadline.suspend(&exchange.link.stream);
+        exchange.time_client();
     }
     let mut body = Reframe::new(Body::None, Outgoing::Plain, 0, 0);
     let (begun, mut lease) = await_head(exchange, &mut body, lease, entry).await?;
@@ -306,8 +349,8 @@ pub(super) async fn answer(
             lease,
         });
     }
-    let bytes = lease.len();
     exchange.await_client();
+    let bytes = lease.len();
     let (sent, lent) = exchange.client.send_once(lease).await;
     lease = lent;
     let mut sent = sent.map(|count| lease.advance(count));
@@ -343,7 +386,7 @@ async fn stream_body(
         core: exchange.core,
         from: &exchange.link.stream,
         to: exchange.client,
-        await_from: &|| exchange.await_answer(),
+        await_from: &|| exchange.await_more(),
         await_to: &|| exchange.await_client(),
         exact: false,
     };
@@ -576,5 +619,6 @@ async fn pass_interim(exchange: &Exchange<'_>, entry: &Entry<'_>) -> Result<(), 
     let bytes = lease.len();
     exchange.await_client();
     let (sent, _) = exchange.client.send(lease).await;
+    exchange.client_has_taken();
     exchange.sent(&sent, bytes, entry)
 }

@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use super::accept::Connection;
 use super::affinity::Affinity;
-use super::answer::{self, After, Answer, Answered, Exchange};
+use super::answer::{self, After, Answer, Answered, Exchange, Waits};
 use super::body::{BodyFault, Outgoing, Pump, Reframe, put_behind};
 use super::cache::Fill;
 use super::connect::{self, Connected};
@@ -390,6 +390,7 @@ async fn attempt(
         plan,
         total,
         uploading: &uploading,
+        client_is_to: Waits::default(),
         head_by,
         tried: again.tried,
         retriable: Cell::new(plan.safe && plan.is_whole && again.tries < plan.retries.max),
@@ -486,16 +487,18 @@ async fn upload(
     reframe: &mut Reframe,
     input: &mut Option<Lease>,
 ) -> Result<(), BodyFault> {
-    let body_ms = exchange.core.snapshot().settings.timeouts.body_ms;
     let pump = Pump {
         core: exchange.core,
         from: exchange.client,
         to: &exchange.link.stream,
         await_from: &|| {
             exchange.link.deadline.set_at(exchange.total);
-            exchange.client_deadline.set_receiving(body_ms);
+            exchange.client_is_to_send(true);
         },
-        await_to: &|| exchange.await_server(exchange.plan.timeouts.send_ms),
+        await_to: &|| {
+            exchange.client_is_to_send(false);
+            exchange.await_server(exchange.plan.timeouts.send_ms);
+        },
         exact: true,
     };
     let Some(mut lease) = exchange.core.exchanges.lend() else {

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::accept::Connection;
-use super::answer::{self, After, Answer, Exchange};
+use super::answer::{self, After, Answer, Exchange, Waits};
 use super::aside::{self, Sent};
 use super::core::Core;
 use super::fault::Fault;
@@ -163,6 +163,7 @@ async fn pass_on(
         plan,
         total,
         uploading: &uploading,
+        client_is_to: Waits::default(),
         head_by: total,
         tried: Tried::default(),
         retriable: Cell::new(false),
