@@ -58,28 +58,31 @@ const WARM_UP: usize = 200;
 const REQUESTS: usize = 5_000;
 const REQUEST: &[u8] = b"GET /a/b%41?c=d HTTP/1.1\r\nHost: example.org\r\nUser-Agent: test\r\n\
     Accept: */*\r\nCookie: a=b\r\n\r\n";
-const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 1024\r\nServer: test\r\n\r\n";
+/// Bytes of a body that is copied, and of one that is spliced.
+const SMALL: usize = 1024;
+const LARGE: usize = 200_000;
 
-/// Answers every request with 1 KiB, under TLS or not.
-fn origin(listener: &TcpListener, tls: Option<Arc<ServerConfig>>) {
+/// Answers every request with so many bytes, under TLS or not.
+fn origin(listener: &TcpListener, bytes: usize, tls: Option<Arc<ServerConfig>>) {
     for stream in listener.incoming() {
         let (stream, tls) = (stream.unwrap(), tls.clone());
         std::thread::spawn(move || {
             OURS.set(true);
             match tls {
-                None => answer_all(stream),
+                None => answer_all(stream, bytes),
                 Some(config) => {
                     let connection = ServerConnection::new(config).unwrap();
-                    answer_all(StreamOwned::new(connection, stream));
+                    answer_all(StreamOwned::new(connection, stream), bytes);
                 }
             }
         });
     }
 }
 
-fn answer_all(mut stream: impl Read + Write) {
-    let mut answer = RESPONSE.to_vec();
-    answer.extend_from_slice(&[b'x'; 1024]);
+fn answer_all(mut stream: impl Read + Write, bytes: usize) {
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\nServer: test\r\n\r\n");
+    let mut answer = head.into_bytes();
+    answer.resize(answer.len() + bytes, b'x');
     let mut buffer = [0; 4096];
     while stream.read(&mut buffer).is_ok_and(|count| count > 0) {
         stream.write_all(&answer).unwrap();
@@ -87,12 +90,12 @@ fn answer_all(mut stream: impl Read + Write) {
 }
 
 /// Starts an origin.
-fn start(tls: Option<Arc<ServerConfig>>) -> SocketAddr {
+fn start(bytes: usize, tls: Option<Arc<ServerConfig>>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         OURS.set(true);
-        origin(&listener, tls);
+        origin(&listener, bytes, tls);
     });
     address
 }
@@ -109,7 +112,7 @@ fn tls() -> Arc<ServerConfig> {
     Arc::new(config.unwrap())
 }
 
-fn exchange(client: &mut TcpStream, buffer: &mut [u8]) {
+fn exchange(client: &mut TcpStream, buffer: &mut [u8], bytes: usize) {
     client.write_all(REQUEST).unwrap();
     let mut filled = 0;
     let end = loop {
@@ -118,7 +121,7 @@ fn exchange(client: &mut TcpStream, buffer: &mut [u8]) {
             .windows(4)
             .position(|part| part == b"\r\n\r\n");
         if let Some(head) = head {
-            break head + 4 + 1024;
+            break head + 4 + bytes;
         }
     };
     assert!(buffer.starts_with(b"HTTP/1.1 200 OK"));
@@ -165,11 +168,13 @@ routes: [{{path_prefix: /a/, upstream: o, rewrite_pattern: /a/, rewrite_replacem
 #[test]
 fn a_warm_request_allocates_nothing() {
     OURS.set(true);
-    let bare = start(None);
-    let secure = start(Some(tls()));
+    let bare = (start(SMALL, None), SMALL);
+    let large = (start(LARGE, None), LARGE);
+    let secure = (start(SMALL, Some(tls())), SMALL);
     let all = format!("{POLICIES}{CACHE}");
-    for (address, upstream, route, of_rustls) in [
+    for ((address, bytes), upstream, route, of_rustls) in [
         (bare, "", "", 0),
+        (large, "", "", 0),
         (bare, UPSTREAM, POLICIES, 0),
         (bare, "", CACHE, 0),
         (bare, UPSTREAM, &all, 0),
@@ -177,11 +182,11 @@ fn a_warm_request_allocates_nothing() {
     ] {
         for choice in [DriverChoice::IoUring, DriverChoice::Epoll] {
             let mut client = TcpStream::connect(proxy(choice, address, upstream, route)).unwrap();
-            let mut buffer = vec![0; 8192];
-            (0..WARM_UP).for_each(|_| exchange(&mut client, &mut buffer));
+            let mut buffer = vec![0; 8192 + bytes];
+            (0..WARM_UP).for_each(|_| exchange(&mut client, &mut buffer, bytes));
             ALLOCATIONS.store(0, Ordering::Relaxed);
             COUNTING.store(true, Ordering::Relaxed);
-            (0..REQUESTS).for_each(|_| exchange(&mut client, &mut buffer));
+            (0..REQUESTS).for_each(|_| exchange(&mut client, &mut buffer, bytes));
             COUNTING.store(false, Ordering::Relaxed);
             // Once a second the core writes the date anew: that is the clock's, not a request's.
             let allocations = ALLOCATIONS.load(Ordering::Relaxed);

@@ -67,7 +67,7 @@ pub(crate) struct Options {
     /// Seconds of load before the window.
     #[arg(long, default_value_t = 0.5)]
     warm_up: f64,
-    /// What is asked for: /0 /100 /1k /4k /16k /64k /256k /1m, or /chunked16k.
+    /// What is asked for: /0 /100 /1k /4k /16k /32k /64k /128k /256k /1m, or /chunked16k.
     #[arg(long, default_value = "/1k")]
     pub(crate) path: String,
     /// Bytes that a response body must have, where the path does not say it.

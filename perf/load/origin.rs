@@ -14,13 +14,15 @@ use crate::poll::{Poller, READ_BYTES, Ready, Side, Slots, Socket};
 use crate::websocket;
 
 /// The paths of the origin and how long their bodies are.
-pub(crate) const SIZES: [(&str, usize); 9] = [
+pub(crate) const SIZES: [(&str, usize); 11] = [
     ("/0", 0),
     ("/100", 100),
     ("/1k", 1024),
     ("/4k", 4096),
     ("/16k", 16_384),
+    ("/32k", 32_768),
     ("/64k", 65_536),
+    ("/128k", 131_072),
     ("/256k", 262_144),
     ("/1m", 1_048_576),
     (CHUNKED, 16_384),

@@ -70,6 +70,10 @@ counters! {
     head_buffers_out,
     /// Gauge: large buffers lent.
     large_buffers_out,
+    /// Gauge: pipes open, to splice large bodies through.
+    pipes,
+    /// Gauge: of these, such that are in use.
+    pipes_out,
     /// Gauge: tunnels open.
     tunnels,
     /// Client connections accepted, counted at the core that serves them.
@@ -96,6 +100,8 @@ counters! {
     bytes_received,
     /// Bytes of responses, heads included.
     bytes_sent,
+    /// Bytes of bodies that were spliced from socket to socket.
+    bytes_spliced,
     /// Connections opened to servers.
     upstream_connects,
     /// Connections to servers that could not be opened.

@@ -147,6 +147,9 @@ pub struct Limits {
     /// pieces.
     #[schemars(range(min = 1))]
     pub large_buffers: u16,
+    /// Pipes, of 256 KiB, through which large bodies go from socket to socket without being copied,
+    /// per worker; without a free one a body goes through buffers. 0 copies all.
+    pub pipes: u16,
     /// Bytes of all responses that are kept, over all workers, with what an entry takes beside its
     /// texts; 0 keeps none. How many entries there can be is settled with the first route that has
     /// a cache: one for every 2 KiB.
@@ -162,6 +165,7 @@ impl Default for Limits {
             max_connections: defaults::max_connections(),
             max_interim_responses: defaults::max_interim_responses(),
             large_buffers: defaults::large_buffers(),
+            pipes: defaults::pipes(),
             cache_bytes: defaults::cache_bytes(),
         }
     }

@@ -87,6 +87,7 @@ defaults! {
     max_connections: u32 = 16_384;
     max_interim_responses: u8 = 10;
     large_buffers: u16 = 64;
+    pipes: u16 = 64;
     log_buffer_bytes: u32 = 1_048_576;
     backlog: u32 = 4_096;
     yes: bool = true;

@@ -14,6 +14,7 @@ mod records;
 mod rest;
 mod secure;
 mod session;
+mod splice;
 mod stream;
 mod wake;
 
@@ -25,6 +26,7 @@ pub use listener::{Listener, bind};
 pub use records::Records;
 pub use secure::{Shaken, shake_hands};
 pub use session::TlsFault;
+pub use splice::{Pipe, Pipes};
 pub use stream::{Stream, connect_tcp, connect_unix};
 pub use wake::{Bell, Waking, bell};
 

@@ -1,6 +1,6 @@
 //! A connected stream, TCP or unix, with or without TLS: receive into a lent buffer, send from one.
 
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use monoio::buf::IoBufMut;
 use monoio::io::{AsyncReadRent, AsyncWriteRent};
 use monoio::net::{TcpStream, UnixStream};
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, SendFlags};
 use socket2::SockRef;
 
 use super::buffer::Lease;
@@ -36,7 +36,11 @@ pub(super) enum Inner {
 pub(super) type Done = (io::Result<usize>, Lease);
 
 /// A connected socket.
-pub(super) struct Socket(UnsafeCell<TcpStream>);
+pub(super) struct Socket {
+    stream: UnsafeCell<TcpStream>,
+    /// Whether a system call on it is known not to wait.
+    never_waits: Cell<bool>,
+}
 
 /// An operation on a stream that is under way.
 pub(super) enum Operation<'s, T> {
@@ -66,6 +70,24 @@ impl std::fmt::Debug for Stream {
 }
 
 impl Socket {
+    fn new(stream: TcpStream) -> Self {
+        Self {
+            stream: UnsafeCell::new(stream),
+            never_waits: Cell::new(false),
+        }
+    }
+
+    /// Its descriptor, for system calls that do not wait from now on. What is done on the ring is
+    /// the same with such a socket, but for accepting.
+    pub(super) fn that_never_waits(&self) -> io::Result<BorrowedFd<'_>> {
+        let descriptor = self.as_fd();
+        if !self.never_waits.get() {
+            rustix::io::ioctl_fionbio(descriptor, true)?;
+            self.never_waits.set(true);
+        }
+        Ok(descriptor)
+    }
+
     #[inline]
     pub(super) fn receive<B: IoBufMut>(
         &self,
@@ -76,13 +98,13 @@ impl Socket {
         // (`unsafe impl Split`), each behind its own `&mut`. This is the only place that makes the
         // receiving one; the borrow ends when the call returns, as the operation holds its own
         // reference to the descriptor, and the stream never leaves its thread.
-        unsafe { &mut *self.0.get() }.read(buffer)
+        unsafe { &mut *self.stream.get() }.read(buffer)
     }
 
     #[inline]
     pub(super) fn send_once(&self, buffer: Lease) -> impl Future<Output = Done> {
         // SAFETY: as in `receive`, for the sending half.
-        unsafe { &mut *self.0.get() }.write(buffer)
+        unsafe { &mut *self.stream.get() }.write(buffer)
     }
 
     fn readable(&self) -> impl Future<Output = io::Result<()>> {
@@ -90,10 +112,14 @@ impl Socket {
         self.raw().readable(false)
     }
 
+    fn writable(&self) -> impl Future<Output = io::Result<()>> {
+        self.raw().writable(false)
+    }
+
     fn raw(&self) -> &TcpStream {
-        // SAFETY: a shared look that ends before any operation starts, as nothing else may be under
-        // way where it lasts; no `&mut` lives across calls.
-        unsafe { &*self.0.get() }
+        // SAFETY: a shared look that is over when the call returns, or the first poll of what it
+        // makes: that holds its own reference to the descriptor. No `&mut` lives across calls.
+        unsafe { &*self.stream.get() }
     }
 }
 
@@ -108,7 +134,7 @@ impl AsFd for Socket {
 impl Stream {
     pub(super) fn new(stream: TcpStream) -> Self {
         Self {
-            inner: Inner::Plain(Socket(UnsafeCell::new(stream))),
+            inner: Inner::Plain(Socket::new(stream)),
         }
     }
 
@@ -168,13 +194,32 @@ impl Stream {
     }
 
     /// Waits until the socket has something to receive, be it the end, without a buffer for it.
-    /// Nothing else may be under way on the stream.
+    /// Nothing else may be received from the stream meanwhile.
     pub fn readable(&self) -> impl Future<Output = io::Result<()>> {
         let socket = match &self.inner {
             Inner::Plain(socket) => socket,
             Inner::Secure(secure) => secure.socket(),
         };
         socket.readable()
+    }
+
+    /// Waits until the socket has room for something to send. Nothing else may be sent meanwhile.
+    pub fn writable(&self) -> impl Future<Output = io::Result<()>> {
+        let socket = match &self.inner {
+            Inner::Plain(socket) => socket,
+            Inner::Secure(secure) => secure.socket(),
+        };
+        socket.writable()
+    }
+
+    /// Sends what the kernel takes at once of `bytes`, and gives their number. Others have to
+    /// follow without delay, as these may wait for them.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the kernel takes nothing, or what it says.
+    pub fn send_ahead(&self, bytes: &[u8]) -> io::Result<usize> {
+        let flags = SendFlags::MORE | SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        Ok(rustix::net::send(self, bytes, flags)?)
     }
 
     /// Sends as much of the filled part of `buffer` as the kernel takes at once, most often all of

@@ -1,7 +1,5 @@
 //! Answer: waits for the server's response and passes it on, head first, then the body as it comes.
 
-use std::cell::Cell;
-use std::io;
 use std::net::Shutdown;
 
 use super::accept::Connection;
@@ -9,15 +7,15 @@ use super::body::{BodyFault, Outgoing, Pump, Reframe, put_before, put_behind};
 use super::cache::{self, Fill};
 use super::coder::Coder;
 use super::core::Core;
+use super::exchange::Exchange;
 use super::failure::Failure;
 use super::fault::Fault;
 use super::forward::Plan;
-use super::pick::{self, Picked, Tried};
 use super::pool::Link;
 use super::recode::Recoded;
 use super::record::Entry;
 use super::shape::{self, Edits};
-use crate::net::{Deadline, Lease, Stream};
+use crate::net::Lease;
 use crate::wire::compose::{self, Persistence, ResponsePlan};
 use crate::wire::field::Name;
 use crate::wire::head::{self, Body, Response, Slots};
@@ -70,36 +68,6 @@ async fn linger(connection: &mut Connection) {
     }
 }
 
-/// Everything that an exchange works with.
-pub(super) struct Exchange<'a> {
-    pub(super) core: &'a Core,
-    pub(super) client: &'a Stream,
-    pub(super) client_deadline: &'a Deadline,
-    pub(super) link: &'a Link,
-    pub(super) picked: &'a Picked,
-    pub(super) plan: &'a Plan,
-    /// The tick at which all must be done.
-    pub(super) total: u64,
-    /// Whether the request body is still on its way.
-    pub(super) uploading: &'a Cell<bool>,
-    /// What the client is waited for to do.
-    pub(super) client_is_to: Waits,
-    /// The tick at which the response must have begun.
-    pub(super) head_by: u64,
-    /// The servers that the request has been sent to before.
-    pub(super) tried: Tried,
-    /// Whether the request can still be sent again: it is safe, whole and undamaged.
-    pub(super) retriable: Cell<bool>,
-}
-
-/// What is waited for on the client's side. Both have one deadline: the wait for it to take
-/// something goes before the one for it to send something.
-#[derive(Default)]
-pub(super) struct Waits {
-    take: Cell<bool>,
-    send: Cell<bool>,
-}
-
 /// How a try ended well.
 pub(super) enum Answer {
     /// With a response.
@@ -119,149 +87,6 @@ pub(super) struct Answered {
 
 /// What passing a response on ends with; a failure gives the buffer of the request back.
 pub(super) type Answering = Result<Answered, (Failure, Option<Lease>)>;
-
-impl Exchange<'_> {
-    /// Starts a wait for the server, within the time for the whole exchange.
-    pub(super) fn await_server(&self, ms: u32) {
-        let tick = self.core.deadlines.after(u64::from(ms));
-        self.link.deadline.set_at(tick.min(self.total));
-    }
-
-    /// The request body has gone; from now on the server is to answer.
-    pub(super) fn uploaded(&self) {
-        self.uploading.set(false);
-        self.client_is_to_send(false);
-        if !self.client_is_to.take.get() {
-            self.await_answer();
-        }
-    }
-
-    pub(super) fn await_answer(&self) {
-        self.await_server(self.plan.timeouts.read_ms);
-    }
-
-    /// Starts the wait for more of the response.
-    fn await_more(&self) {
-        self.client_has_taken();
-        self.await_answer();
-    }
-
-    /// Notes whether the next of the request is the client's to send.
-    pub(super) fn client_is_to_send(&self, is_to: bool) {
-        self.client_is_to.send.set(is_to);
-        if !self.client_is_to.take.get() {
-            self.time_client();
-        }
-    }
-
-    fn client_has_taken(&self) {
-        self.client_is_to.take.set(false);
-        self.time_client();
-    }
-
-    /// Gives a client that has nothing to take the time to send, or all the time, if it is to do
-    /// nothing.
-    fn time_client(&self) {
-        if self.client_is_to.send.get() {
-            let body_ms = self.core.snapshot().settings.timeouts.body_ms;
-            self.client_deadline.set_receiving(body_ms);
-        } else {
-            self.client_deadline.suspend(&self.link.stream);
-        }
-    }
-
-    /// Starts the wait for the response to begin.
-    fn await_head(&self) {
-        let tick = self
-            .core
-            .deadlines
-            .after(u64::from(self.plan.timeouts.read_ms));
-        self.link.deadline.set_at(tick.min(self.head_by));
-    }
-
-    /// Whether a response of this status is not the answer yet: another server is to be asked.
-    fn is_to_be_tried_again(&self, status: u16) -> bool {
-        let Self { core, plan, .. } = self;
-        let now = core.deadlines.now();
-        if !plan.retries.on_status(status) || now >= self.total {
-            return false;
-        }
-        if !pick::another(&plan.pool, self.tried, self.picked.index, now) {
-            return false;
-        }
-        if !plan.pool.budget.has_one() {
-            core.counters.retries_denied.add(1);
-        }
-        plan.pool.budget.has_one()
-    }
-
-    pub(super) fn fault_of_client(&self, fault: BodyFault) -> Fault {
-        match fault {
-            BodyFault::TooLarge => Fault::RequestTooLarge,
-            _ if self.client_deadline.has_passed() => {
-                self.core.counters.client_timeouts.add(1);
-                Fault::RequestTimeout
-            }
-            BodyFault::FromFailed => Fault::ClientGone,
-            _ => Fault::RequestBroken,
-        }
-    }
-
-    fn fault_of_server(&self) -> Fault {
-        if self.link.deadline.has_passed() {
-            self.core.counters.upstream_timeouts.add(1);
-            Fault::Timeout
-        } else if self.client.is_broken() {
-            self.core.counters.client_aborts.add(1);
-            Fault::ClientGone
-        } else if let Some(fault) = self.link.stream.tls_fault() {
-            fault.into()
-        } else {
-            Fault::Closed
-        }
-    }
-
-    /// Nothing came, or no whole head: what that means for another try.
-    fn failure_without_answer(&self, silent: bool) -> Failure {
-        let fault = self.fault_of_server();
-        let on_timeout = self.plan.retries.on_timeout && self.retriable.get();
-        let repeatable = match fault {
-            Fault::Closed => silent,
-            Fault::Timeout => silent && on_timeout,
-            _ => false,
-        };
-        Failure {
-            repeatable,
-            ..Failure::of(fault)
-        }
-    }
-
-    /// Makes room for a longer head; the request in front of it goes.
-    fn make_room(&self, lease: &mut Lease) {
-        self.retriable.set(false);
-        lease.compact();
-        let more = self.core.snapshot().settings.head.bytes;
-        let bytes = lease.len() + more;
-        lease.grow(bytes);
-    }
-
-    fn await_client(&self) {
-        self.client_is_to.take.set(true);
-        self.link.deadline.set_at(self.total);
-        self.client_deadline
-            .set(self.core.snapshot().settings.timeouts.write_ms);
-    }
-
-    /// Notes that `bytes` went to the client, or that it is gone.
-    fn sent(&self, sent: &io::Result<()>, bytes: usize, entry: &Entry<'_>) -> Result<(), Failure> {
-        if sent.is_err() {
-            self.core.counters.client_aborts.add(1);
-            return Err(Failure::begun(Fault::ClientGone));
-        }
-        entry.sent(bytes as u64);
-        Ok(())
-    }
-}
 
 /// The head of a response, as far as it has come.
 enum Progress {
@@ -318,6 +143,9 @@ async fn await_head(
                 if !exchange.uploading.get() {
                     exchange.await_head();
                 }
+                if let Some(most) = exchange.plan.pool.outlook.first_piece() {
+                    lease.limit(most);
+                }
                 let silent = interim == 0 && lease.is_empty();
                 let (received, lent) = exchange.link.stream.receive(lease).await;
                 lease = lent;
@@ -350,16 +178,19 @@ pub(super) async fn answer(
         });
     }
     exchange.await_client();
-    let bytes = lease.len();
-    let (sent, lent) = exchange.client.send_once(lease).await;
-    lease = lent;
-    let mut sent = sent.map(|count| lease.advance(count));
-    if sent.is_ok() && !lease.is_empty() {
-        (sent, lease) = exchange.client.send(lease).await;
+    // The head of a body that is spliced goes along with its beginning.
+    if !exchange.splices(&body) {
+        let bytes = lease.len();
+        let (sent, lent) = exchange.client.send_once(lease).await;
+        lease = lent;
+        let mut sent = sent.map(|count| lease.advance(count));
+        if sent.is_ok() && !lease.is_empty() {
+            (sent, lease) = exchange.client.send(lease).await;
+        }
+        exchange
+            .sent(&sent, bytes, entry)
+            .map_err(|failure| (failure, None))?;
     }
-    exchange
-        .sent(&sent, bytes, entry)
-        .map_err(|failure| (failure, None))?;
     entry.passed(body.moved());
     if !body.is_finished() {
         lease = stream_body(exchange, &mut body, lease, entry)
@@ -374,7 +205,7 @@ pub(super) async fn answer(
     })
 }
 
-/// Passes the rest of the body on.
+/// Passes the rest of the body on, after what is in `lease`.
 async fn stream_body(
     exchange: &Exchange<'_>,
     reframe: &mut Reframe,
@@ -382,6 +213,7 @@ async fn stream_body(
     entry: &mut Entry<'_>,
 ) -> Result<Lease, Failure> {
     let before = reframe.moved();
+    let ahead = lease.len() as u64;
     let pump = Pump {
         core: exchange.core,
         from: &exchange.link.stream,
@@ -391,7 +223,7 @@ async fn stream_body(
         exact: false,
     };
     let streamed = pump.run(reframe, lease, |_| {}).await;
-    entry.sent(reframe.moved() - before);
+    entry.sent(ahead + reframe.moved() - before);
     entry.passed(reframe.moved() - before);
     streamed.map_err(|fault| {
         Failure::begun(match fault {
@@ -447,6 +279,7 @@ fn read_head(
         return Err(Fault::TooLarge);
     }
     let begun = begin(exchange, &response, limits.bytes, body, composed);
+    plan.pool.outlook.note(length, exchange.splices(body));
     entry.answered(response.status);
     lease.advance(length);
     if !tunnel {

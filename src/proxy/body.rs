@@ -5,6 +5,7 @@ use std::io;
 use super::cache::Filling;
 use super::coder::Coder;
 use super::core::Core;
+use super::splice;
 use crate::net::{Buffer, Lease, Stream};
 use crate::wire::chunk::{self, Decoder};
 use crate::wire::head::Body;
@@ -235,6 +236,32 @@ impl Reframe {
         }
     }
 
+    /// How much is left of a body of known length; 0 of any other.
+    #[inline]
+    pub(super) fn left(&self) -> u64 {
+        match self.from {
+            Incoming::Length(left) => left,
+            _ => 0,
+        }
+    }
+
+    /// Whether what is left of a body of known length goes on unseen: it is within its limit, too.
+    pub(super) fn goes_as_it_is(&self) -> bool {
+        self.to == Outgoing::Plain
+            && self.coder.is_none()
+            && self.filling.is_none()
+            && self.moved.saturating_add(self.left()) <= self.most
+    }
+
+    /// Notes that so much of a body of known length has gone on unseen.
+    pub(super) fn went_as_it_is(&mut self, bytes: u64) {
+        if let Incoming::Length(left) = &mut self.from {
+            *left = left.saturating_sub(bytes);
+            self.moved += bytes;
+            self.finished = *left == 0;
+        }
+    }
+
     fn wants_large_buffer(&self) -> bool {
         match self.from {
             Incoming::Length(left) => left > LARGE_FROM,
@@ -273,7 +300,8 @@ pub(super) struct Pump<'a> {
 }
 
 impl Pump<'_> {
-    /// Moves the rest of a body, from the first receive on. `lease` is empty and goes back empty.
+    /// Moves the rest of a body, from the first receive on. What is in `lease` goes first; it goes
+    /// back empty.
     pub(super) async fn run(
         &self,
         reframe: &mut Reframe,
@@ -281,6 +309,15 @@ impl Pump<'_> {
         mut rest: impl FnMut(&[u8]),
     ) -> Result<Lease, BodyFault> {
         while !reframe.is_finished() {
+            if splice::is_worth_it(reframe, self.from, self.to) {
+                lease = self.splice(reframe, lease).await?;
+                if reframe.is_finished() {
+                    break;
+                }
+            }
+            if !lease.is_empty() {
+                lease = self.send(lease).await.map_err(|_| BodyFault::ToFailed)?;
+            }
             if reframe.wants_large_buffer()
                 && lease.capacity() < super::core::LARGE_BUFFER
                 && let Some(large) = self.core.large.lend()

@@ -26,7 +26,7 @@ use crate::epoch::{Inbox, Mailbox, Order, Snapshot, Taken};
 use crate::model::config::LogFormat;
 use crate::model::listener::Spread;
 use crate::net::{
-    BufferPool, Deadlines, Driver, Listener, Records, TAIL, TICK, Waking, sleep, spawn,
+    BufferPool, Deadlines, Driver, Listener, Pipes, Records, TAIL, TICK, Waking, sleep, spawn,
 };
 
 /// Bytes of the buffer that a client's heads are read into; with its tail it fills 2 KiB.
@@ -77,6 +77,8 @@ pub(super) struct Core {
     pub(super) heads: Rc<BufferPool>,
     pub(super) exchanges: Rc<BufferPool>,
     pub(super) large: Rc<BufferPool>,
+    /// What large bodies are spliced through.
+    pub(super) pipes: Pipes,
     /// For connections to servers under TLS.
     pub(super) records: Rc<Records>,
     pub(super) turns: Turns,
@@ -138,6 +140,7 @@ pub async fn run(parts: CoreParts) -> std::io::Result<()> {
             let most = usize::from(first.settings.limits.large_buffers);
             BufferPool::new(LARGE_BUFFER, most, most)
         },
+        pipes: Pipes::new(usize::from(first.settings.limits.pipes)),
         records: Records::new(),
         turns: Turns::new(RESTING),
         scratch: RefCell::default(),
@@ -247,6 +250,9 @@ impl Core {
                 .sweep(self.deadlines.now(), &self.snapshot.borrow().table);
             self.counters.head_buffers_out.set(self.heads.out() as u64);
             self.counters.large_buffers_out.set(self.large.out() as u64);
+            let (pipes, pipes_out) = self.pipes.count();
+            self.counters.pipes.set(pipes as u64);
+            self.counters.pipes_out.set(pipes_out as u64);
             if let Some(log) = &self.log {
                 log.borrow_mut().flush();
             }

@@ -7,11 +7,12 @@ use std::task::Poll;
 
 use super::accept::Connection;
 use super::affinity::Affinity;
-use super::answer::{self, After, Answer, Answered, Exchange, Waits};
+use super::answer::{self, After, Answer, Answered};
 use super::body::{BodyFault, Outgoing, Pump, Reframe, put_behind};
 use super::cache::Fill;
 use super::connect::{self, Connected};
 use super::core::{Core, EXCHANGE_BUFFER};
+use super::exchange::{Exchange, Waits};
 use super::failure::Failure;
 use super::fault::Fault;
 use super::local;

@@ -10,9 +10,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::accept::Connection;
-use super::answer::{self, After, Answer, Exchange, Waits};
+use super::answer::{self, After, Answer};
 use super::aside::{self, Sent};
 use super::core::Core;
+use super::exchange::{Exchange, Waits};
 use super::fault::Fault;
 use super::forward::Plan;
 use super::local;

@@ -16,6 +16,7 @@ use super::health::{self, Health};
 use super::judge::{self, Judgement};
 use super::pick::Busy;
 use super::queue::Queue;
+use super::splice::Outlook;
 use crate::epoch::counters::Counters;
 use crate::epoch::{Report, ServerReport};
 use crate::net::{Deadline, Stream, TICK};
@@ -42,6 +43,7 @@ pub(super) struct Pool {
     open: Cell<u32>,
     /// Of these, without a request.
     idle: Cell<u32>,
+    pub(super) outlook: Outlook,
     pub(super) judgement: RefCell<Judgement>,
     pub(super) breaker: Breaker,
     pub(super) budget: Budget,
@@ -147,6 +149,7 @@ impl Pools {
                 uneven_until: Cell::default(),
                 open: Cell::default(),
                 idle: Cell::default(),
+                outlook: Outlook::default(),
                 judgement: RefCell::default(),
                 breaker: Breaker::default(),
                 budget: Budget::default(),

@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 
 use super::affinity;
-use super::answer::Exchange;
+use super::exchange::Exchange;
 use super::policy::Handle;
 use super::recode::Recoded;
 use crate::wire::compose;

@@ -240,6 +240,12 @@ impl Connection {
         }
     }
 
+    /// Writes an urgent byte, which is not part of what is read in order.
+    pub fn write_urgent(&mut self) {
+        let socket = socket2::SockRef::from(&self.stream);
+        socket.send_out_of_band(b"!").expect("an urgent byte");
+    }
+
     /// Ends the sending side. On this machine the proxy can see that at once.
     pub fn close(&mut self) {
         self.stream.shutdown(Shutdown::Write).expect("close");

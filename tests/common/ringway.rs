@@ -215,10 +215,12 @@ impl Ringway {
     /// is told to, and its log has nothing to be ashamed of.
     pub fn finish(self) {
         let at_rest = |status: &Status| {
-            let files = self.files_at_start + status.sum("upstream_connections");
+            let pipes = 2 * status.sum("pipes");
+            let files = self.files_at_start + status.sum("upstream_connections") + pipes;
             status.sum("connections") == 0
                 && status.sum("in_flight") == 0
                 && status.sum("large_buffers_out") == 0
+                && status.sum("pipes_out") == 0
                 && status.open_files() == files
         };
         let mut last = self.status();
@@ -274,7 +276,14 @@ impl Ringway {
         );
         let stopped = Status(self.process.wait_for(0, |line| message(line, "stopped")));
         let log = self.process.lines().join("\n");
-        for figure in ["connections", "in_flight", "large_buffers_out", "panics"] {
+        let figures = [
+            "connections",
+            "in_flight",
+            "large_buffers_out",
+            "pipes_out",
+            "panics",
+        ];
+        for figure in figures {
             assert_eq!(stopped.sum(figure), 0, "{figure} in {stopped:?}");
         }
         for line in log.lines() {
