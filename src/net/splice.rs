@@ -12,8 +12,10 @@ use rustix::pipe::{PipeFlags, SpliceFlags};
 
 use super::stream::{Inner, Stream};
 
-/// Bytes that a pipe is asked to hold. Where the kernel grants no more, it holds its usual 64 KiB.
+/// Bytes that a pipe is asked to hold. Without the right to so many (`fs.pipe-user-pages-soft`) one
+/// of the usual 64 KiB will do; still less is dearer than copying.
 const PIPE_BYTES: usize = 256 * 1024;
+const PIPE_BYTES_LEAST: usize = 64 * 1024;
 const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
 
 /// The pipes of one core, the last used first: what the kernel keeps of it is still in the cache.
@@ -37,6 +39,8 @@ pub struct Pipe<'p> {
     /// Taken in `drop` only.
     ends: Option<Ends>,
     held: usize,
+    /// Bytes at its end that are not to go on.
+    kept: usize,
 }
 
 impl Pipes {
@@ -61,6 +65,7 @@ impl Pipes {
             pipes: self,
             ends: Some(ends),
             held: 0,
+            kept: 0,
         })
     }
 
@@ -74,16 +79,24 @@ impl Pipes {
 impl Ends {
     fn make() -> io::Result<Self> {
         let (read, write) = rustix::pipe::pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC)?;
-        // Who may not have so large a pipe has a smaller one.
-        let _ = rustix::pipe::fcntl_setpipe_size(&write, PIPE_BYTES);
+        if rustix::pipe::fcntl_setpipe_size(&write, PIPE_BYTES).is_err()
+            && rustix::pipe::fcntl_getpipe_size(&write)? < PIPE_BYTES_LEAST
+        {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
         Ok(Self { read, write })
     }
 }
 
 impl Pipe<'_> {
-    /// Whether there is nothing in it.
+    /// Whether there is nothing in it that is to go on.
     pub fn is_empty(&self) -> bool {
-        self.held == 0
+        self.held == self.kept
+    }
+
+    /// Keeps the last so many bytes in it; they go nowhere.
+    pub fn keep(&mut self, bytes: usize) {
+        self.kept = bytes.min(self.held);
     }
 
     /// Takes what `from` has received, `most` bytes at the most, and gives their number; 0 is the
@@ -100,15 +113,17 @@ impl Pipe<'_> {
         Ok(taken)
     }
 
-    /// Sends what is in it, as much as the kernel takes at once.
+    /// Sends what is in it, as much as the kernel takes at once, and gives the number of bytes.
     ///
     /// # Errors
     /// `WouldBlock` when the kernel takes nothing, `Unsupported` under TLS, or what the kernel
     /// says.
-    pub fn give(&mut self, to: &Stream) -> io::Result<()> {
+    pub fn give(&mut self, to: &Stream) -> io::Result<usize> {
         let (ends, socket) = self.and(to)?;
-        self.held -= rustix::pipe::splice(&ends.read, None, socket, None, self.held, FLAGS)?;
-        Ok(())
+        let most = self.held - self.kept;
+        let given = rustix::pipe::splice(&ends.read, None, socket, None, most, FLAGS)?;
+        self.held -= given;
+        Ok(given)
     }
 
     fn and<'s>(&'s self, stream: &'s Stream) -> io::Result<(&'s Ends, BorrowedFd<'s>)> {

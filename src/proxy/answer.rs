@@ -1,5 +1,6 @@
 //! Answer: waits for the server's response and passes it on, head first, then the body as it comes.
 
+use std::cell::Cell;
 use std::net::Shutdown;
 
 use super::accept::Connection;
@@ -114,6 +115,7 @@ async fn await_head(
     entry: &mut Entry<'_>,
 ) -> Result<(Begun, Lease), (Failure, Option<Lease>)> {
     let mut interim = 0u8;
+    let mut filled = false;
     loop {
         let progress = if lease.is_empty() {
             Progress::More
@@ -125,7 +127,13 @@ async fn await_head(
             }
         };
         match progress {
-            Progress::Final(begun) => return Ok((begun, lease)),
+            Progress::Final(mut begun) => {
+                // What came may have been all that there was room for, and more be behind it.
+                if filled && body.is_finished() {
+                    begun.reusable &= exchange.link.stream.is_quiet();
+                }
+                return Ok((begun, lease));
+            }
             Progress::Interim => {
                 interim += 1;
                 exchange.retriable.set(false);
@@ -140,15 +148,17 @@ async fn await_head(
                 if lease.room() == 0 {
                     exchange.make_room(&mut lease);
                 }
-                if !exchange.uploading.get() {
+                if !exchange.uploads() {
                     exchange.await_head();
                 }
                 if let Some(most) = exchange.plan.pool.outlook.first_piece() {
                     lease.limit(most);
                 }
+                let room = lease.room();
                 let silent = interim == 0 && lease.is_empty();
                 let (received, lent) = exchange.link.stream.receive(lease).await;
                 lease = lent;
+                filled = matches!(received, Ok(count) if count == room);
                 if !matches!(received, Ok(1..)) {
                     let failure = exchange.failure_without_answer(silent);
                     return Err((failure, Some(lease)));
@@ -164,7 +174,7 @@ pub(super) async fn answer(
     lease: Lease,
     entry: &mut Entry<'_>,
 ) -> Answering {
-    if !exchange.uploading.get() {
+    if !exchange.uploads() {
         exchange.time_client();
     }
     let mut body = Reframe::new(Body::None, Outgoing::Plain, 0, 0);
@@ -213,7 +223,6 @@ async fn stream_body(
     entry: &mut Entry<'_>,
 ) -> Result<Lease, Failure> {
     let before = reframe.moved();
-    let ahead = lease.len() as u64;
     let pump = Pump {
         core: exchange.core,
         from: &exchange.link.stream,
@@ -221,9 +230,12 @@ async fn stream_body(
         await_from: &|| exchange.await_more(),
         await_to: &|| exchange.await_client(),
         exact: false,
+        sent: Cell::default(),
     };
     let streamed = pump.run(reframe, lease, |_| {}).await;
-    entry.sent(ahead + reframe.moved() - before);
+    // The link may soon be with another client: it no longer depends on this one.
+    exchange.client_deadline.clear();
+    entry.sent(pump.sent.get());
     entry.passed(reframe.moved() - before);
     streamed.map_err(|fault| {
         Failure::begun(match fault {

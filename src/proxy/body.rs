@@ -1,5 +1,6 @@
 //! Bodies on their way from one side to the other: found by their framing, framed anew, in place.
 
+use std::cell::Cell;
 use std::io;
 
 use super::cache::Filling;
@@ -253,13 +254,17 @@ impl Reframe {
             && self.moved.saturating_add(self.left()) <= self.most
     }
 
-    /// Notes that so much of a body of known length has gone on unseen.
-    pub(super) fn went_as_it_is(&mut self, bytes: u64) {
-        if let Incoming::Length(left) = &mut self.from {
-            *left = left.saturating_sub(bytes);
-            self.moved += bytes;
-            self.finished = *left == 0;
-        }
+    /// Takes so many bytes unseen; gives how many of them belong to nothing.
+    pub(super) fn take_unseen(&mut self, bytes: u64) -> u64 {
+        let Incoming::Length(left) = &mut self.from else {
+            return bytes;
+        };
+        let payload = bytes.min(*left);
+        *left -= payload;
+        self.moved += payload;
+        self.finished = *left == 0;
+        self.excess |= payload < bytes;
+        bytes - payload
     }
 
     fn wants_large_buffer(&self) -> bool {
@@ -297,6 +302,8 @@ pub(super) struct Pump<'a> {
     pub(super) await_to: &'a dyn Fn(),
     /// Whether nothing after the body may be received (it is the client's next request).
     pub(super) exact: bool,
+    /// Bytes that have gone to the receiver, framing included.
+    pub(super) sent: Cell<u64>,
 }
 
 impl Pump<'_> {
@@ -347,7 +354,14 @@ impl Pump<'_> {
     /// Sends what is in the lease.
     pub(super) async fn send(&self, lease: Lease) -> io::Result<Lease> {
         (self.await_to)();
+        let bytes = lease.len();
         let (sent, lease) = self.to.send(lease).await;
-        sent.map(|()| lease)
+        sent?;
+        self.count_sent(bytes);
+        Ok(lease)
+    }
+
+    pub(super) fn count_sent(&self, bytes: usize) {
+        self.sent.set(self.sent.get() + bytes as u64);
     }
 }

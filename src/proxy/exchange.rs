@@ -26,8 +26,8 @@ pub(super) struct Exchange<'a> {
     pub(super) total: u64,
     /// Whether the request body is still on its way.
     pub(super) uploading: &'a Cell<bool>,
-    /// What the client is waited for to do.
-    pub(super) client_is_to: Waits,
+    /// What is waited for besides the response.
+    pub(super) waits: Waits,
     /// The tick at which the response must have begun.
     pub(super) head_by: u64,
     /// The servers that the request has been sent to before.
@@ -36,12 +36,13 @@ pub(super) struct Exchange<'a> {
     pub(super) retriable: Cell<bool>,
 }
 
-/// What is waited for on the client's side. Both have one deadline: the wait for it to take
-/// something goes before the one for it to send something.
+/// What is waited for while a request goes one way and its answer the other. The client has one
+/// deadline: that it takes something goes before that it sends something.
 #[derive(Default)]
 pub(super) struct Waits {
-    take: Cell<bool>,
-    send: Cell<bool>,
+    client_takes: Cell<bool>,
+    client_sends: Cell<bool>,
+    server_takes: Cell<bool>,
 }
 
 impl Exchange<'_> {
@@ -51,13 +52,41 @@ impl Exchange<'_> {
         self.link.deadline.set_at(tick.min(self.total));
     }
 
-    /// The request body has gone; from now on the server is to answer.
+    /// The request body has gone.
     pub(super) fn uploaded(&self) {
         self.uploading.set(false);
+        self.end_upload();
+    }
+
+    /// Nothing more of the request goes to the server; it is to answer now.
+    pub(super) fn end_upload(&self) {
+        self.waits.server_takes.set(false);
         self.client_is_to_send(false);
-        if !self.client_is_to.take.get() {
+        if self.waits.client_takes.get() {
+            self.link.deadline.set_at(self.total);
+        } else {
             self.await_answer();
         }
+    }
+
+    /// Whether more of the request is to go to the server.
+    #[inline]
+    pub(super) fn uploads(&self) -> bool {
+        self.waits.client_sends.get() || self.waits.server_takes.get()
+    }
+
+    /// Starts the wait for more of the request.
+    pub(super) fn await_upload(&self) {
+        self.waits.server_takes.set(false);
+        self.link.deadline.set_at(self.total);
+        self.client_is_to_send(true);
+    }
+
+    /// Starts the wait for the server to take some of the request.
+    pub(super) fn await_taking(&self) {
+        self.waits.server_takes.set(true);
+        self.client_is_to_send(false);
+        self.await_server(self.plan.timeouts.send_ms);
     }
 
     pub(super) fn await_answer(&self) {
@@ -71,22 +100,22 @@ impl Exchange<'_> {
     }
 
     /// Notes whether the next of the request is the client's to send.
-    pub(super) fn client_is_to_send(&self, is_to: bool) {
-        self.client_is_to.send.set(is_to);
-        if !self.client_is_to.take.get() {
+    fn client_is_to_send(&self, is_to: bool) {
+        self.waits.client_sends.set(is_to);
+        if !self.waits.client_takes.get() {
             self.time_client();
         }
     }
 
     pub(super) fn client_has_taken(&self) {
-        self.client_is_to.take.set(false);
+        self.waits.client_takes.set(false);
         self.time_client();
     }
 
     /// Gives a client that has nothing to take the time to send, or all the time, if it is to do
     /// nothing.
     pub(super) fn time_client(&self) {
-        if self.client_is_to.send.get() {
+        if self.waits.client_sends.get() {
             let body_ms = self.core.snapshot().settings.timeouts.body_ms;
             self.client_deadline.set_receiving(body_ms);
         } else {
@@ -170,8 +199,10 @@ impl Exchange<'_> {
     }
 
     pub(super) fn await_client(&self) {
-        self.client_is_to.take.set(true);
-        self.link.deadline.set_at(self.total);
+        self.waits.client_takes.set(true);
+        if !self.waits.server_takes.get() {
+            self.link.deadline.set_at(self.total);
+        }
         self.client_deadline
             .set(self.core.snapshot().settings.timeouts.write_ms);
     }

@@ -391,7 +391,7 @@ async fn attempt(
         plan,
         total,
         uploading: &uploading,
-        client_is_to: Waits::default(),
+        waits: Waits::default(),
         head_by,
         tried: again.tried,
         retriable: Cell::new(plan.safe && plan.is_whole && again.tries < plan.retries.max),
@@ -453,20 +453,20 @@ async fn both(
 ) -> answer::Answering {
     let at_hand = reframe.moved();
     let mut client_fault = None;
+    let mut is_sending = true;
     let answered = {
         let mut sending = pin!(upload(exchange, &mut reframe, input));
         let mut answering = pin!(answer::answer(exchange, lease, entry));
         std::future::poll_fn(|context| {
-            if exchange.uploading.get()
-                && client_fault.is_none()
-                && let Poll::Ready(sent) = sending.as_mut().poll(context)
-            {
+            if is_sending && let Poll::Ready(sent) = sending.as_mut().poll(context) {
+                is_sending = false;
                 match sent {
                     Ok(()) => exchange.uploaded(),
                     // The server reads no more, but it may have answered: wait for that.
-                    Err(BodyFault::ToFailed) => exchange.await_answer(),
+                    Err(BodyFault::ToFailed) => exchange.end_upload(),
                     Err(fault) => {
                         client_fault = Some(exchange.fault_of_client(fault));
+                        exchange.end_upload();
                         exchange.link.stream.shut(std::net::Shutdown::Both);
                     }
                 }
@@ -492,15 +492,10 @@ async fn upload(
         core: exchange.core,
         from: exchange.client,
         to: &exchange.link.stream,
-        await_from: &|| {
-            exchange.link.deadline.set_at(exchange.total);
-            exchange.client_is_to_send(true);
-        },
-        await_to: &|| {
-            exchange.client_is_to_send(false);
-            exchange.await_server(exchange.plan.timeouts.send_ms);
-        },
+        await_from: &|| exchange.await_upload(),
+        await_to: &|| exchange.await_taking(),
         exact: true,
+        sent: Cell::default(),
     };
     let Some(mut lease) = exchange.core.exchanges.lend() else {
         return Err(BodyFault::Broken);

@@ -164,7 +164,7 @@ async fn pass_on(
         plan,
         total,
         uploading: &uploading,
-        client_is_to: Waits::default(),
+        waits: Waits::default(),
         head_by: total,
         tried: Tried::default(),
         retriable: Cell::new(false),

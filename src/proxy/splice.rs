@@ -1,10 +1,10 @@
 //! Splice: a large body goes from socket to socket without being copied.
 
 use std::cell::Cell;
-use std::io::ErrorKind;
+use std::io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported, WouldBlock};
 
 use super::body::{BodyFault, Pump, Reframe};
-use crate::net::{Lease, Pipe, Stream};
+use crate::net::{Lease, Pipe, Stream, give_way};
 
 /// A body with less than this to go is copied: that costs less (docs/performance.md).
 const FROM: u64 = 48 * 1024;
@@ -62,36 +62,39 @@ impl Pump<'_> {
         while !reframe.is_finished()
             && let Some(mut pipe) = self.core.pipes.lend()
         {
-            let taken = pipe.take(self.from, reframe.left());
+            // One byte more shows whether there is something behind the body.
+            let most = reframe.left() + u64::from(!self.exact);
+            let taken = pipe.take(self.from, most);
             if let Ok(bytes @ 1..) = taken {
-                reframe.went_as_it_is(bytes as u64);
-                self.core.counters.bytes_spliced.add(bytes as u64);
+                let excess = reframe.take_unseen(bytes as u64);
+                pipe.keep(usize::try_from(excess).unwrap_or(bytes));
+                self.core.counters.bytes_spliced.add(bytes as u64 - excess);
                 lease = self.send_ahead(lease)?;
             }
             if !lease.is_empty() {
                 lease = self.send(lease).await.map_err(|_| BodyFault::ToFailed)?;
             }
             self.drain(pipe).await?;
-            match taken {
-                Ok(0) => return Err(BodyFault::Broken),
+            match taken.map_err(|error| error.kind()) {
                 Ok(_) if reframe.is_finished() => break,
-                Ok(bytes) => {
+                Ok(bytes @ 1..) => {
                     waited = false;
                     turn += bytes;
-                    if turn < TURN_BYTES {
-                        continue;
+                    if turn >= TURN_BYTES {
+                        turn = 0;
+                        give_way().await;
                     }
                 }
-                // An urgent mark is before the next byte: to receive passes over it.
-                Err(error) if error.kind() == ErrorKind::WouldBlock && waited => break,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(WouldBlock) if !waited => {
+                    (self.await_from)();
+                    let readable = self.from.readable().await;
+                    readable.map_err(|_| BodyFault::FromFailed)?;
+                    waited = true;
+                }
+                // The end, an urgent mark, or a kernel that splices nothing: to receive tells.
+                Ok(_) | Err(WouldBlock | InvalidInput | PermissionDenied | Unsupported) => break,
                 Err(_) => return Err(BodyFault::FromFailed),
             }
-            (self.await_from)();
-            let readable = self.from.readable().await;
-            readable.map_err(|_| BodyFault::FromFailed)?;
-            waited = true;
-            turn = 0;
         }
         Ok(lease)
     }
@@ -101,8 +104,11 @@ impl Pump<'_> {
     fn send_ahead(&self, mut lease: Lease) -> Result<Lease, BodyFault> {
         if !lease.is_empty() {
             match self.to.send_ahead(lease.filled()) {
-                Ok(sent) => lease.advance(sent),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Ok(sent) => {
+                    lease.advance(sent);
+                    self.count_sent(sent);
+                }
+                Err(error) if error.kind() == WouldBlock => {}
                 Err(_) => return Err(BodyFault::ToFailed),
             }
         }
@@ -114,8 +120,11 @@ impl Pump<'_> {
         let mut waits = false;
         while !pipe.is_empty() {
             match pipe.give(self.to) {
-                Ok(()) => waits = false,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                Ok(given) => {
+                    waits = false;
+                    self.count_sent(given);
+                }
+                Err(error) if error.kind() == WouldBlock => {
                     // Only what has gone out gives more time.
                     if !waits {
                         (self.await_to)();
