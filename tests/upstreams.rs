@@ -507,3 +507,37 @@ fn requests_that_wait_for_a_silent_server_hold_up_no_others() {
         drop(silent);
     });
 }
+
+#[test]
+fn a_server_that_takes_nothing_gets_no_time_for_interim_answers() {
+    on_both_drivers(|driver| {
+        let (answered, is_answered) = mpsc::channel::<()>();
+        let is_answered = std::sync::Mutex::new(is_answered);
+        let origin = ScriptedOrigin::start(move |connection, _| {
+            connection.head();
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            connection.write("HTTP/1.1 103 Early Hints\r\n\r\n");
+            // The rest of the request stays where it is.
+            let _ = is_answered.lock().unwrap().recv();
+        });
+        let configuration = route(forwarding(origin.address()), "send_timeout_ms: 400");
+        let ringway = Ringway::start(&configuration, driver);
+        let mut client = RawClient::connect(ringway.address());
+        let mut writer = client.writer();
+        let sending = std::thread::spawn(move || {
+            use std::io::Write;
+            let length = 30_000_000;
+            let head =
+                format!("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: {length}\r\n\r\n");
+            let _ = writer.write_all(head.as_bytes());
+            let _ = writer.write_all(&pattern(length));
+        });
+        let response = client.response();
+        assert_eq!((response.status(), response.interim.len()), (504, 1));
+        answered.send(()).unwrap();
+        drop(client);
+        sending.join().unwrap();
+        ringway.finish();
+        origin.finish();
+    });
+}
