@@ -120,10 +120,12 @@ fn heads_beyond_the_limits_are_bad_gateway() {
 fn bytes_after_an_answer_are_never_another_answer() {
     on_both_drivers(|driver| {
         let poison = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison";
-        // Spliced, and after two of them received in another way.
+        // Spliced, and after two of them received in another way; the second fills a pipe.
         let large = String::from_utf8(ok(pattern(200_000))).unwrap();
+        let larger = String::from_utf8(ok(pattern((256 * 1024) + 128))).unwrap();
         for answer in [
             &large,
+            &larger,
             "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ngood\r\n0\r\n\r\n",
             "HTTP/1.1 204 No Content\r\n\r\n",

@@ -30,8 +30,6 @@ pub use splice::{Pipe, Pipes};
 pub use stream::{Stream, connect_tcp, connect_unix};
 pub use wake::{Bell, Waking, bell};
 
-use std::task::Poll;
-
 /// Starts a task on this core; it ends with the core at the latest.
 pub fn spawn(task: impl Future<Output = ()> + 'static) {
     drop(monoio::spawn(task));
@@ -40,20 +38,6 @@ pub fn spawn(task: impl Future<Output = ()> + 'static) {
 /// Waits, on the timer of the runtime: coarse, and not for use per request.
 pub async fn sleep(duration: std::time::Duration) {
     monoio::time::sleep(duration).await;
-}
-
-/// Lets the other tasks of this core have their turn.
-pub async fn give_way() {
-    let mut gone = false;
-    std::future::poll_fn(|context| {
-        if gone {
-            return Poll::Ready(());
-        }
-        gone = true;
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// Gives an operation that may be dropped halfway (never one on a live stream) a limit.

@@ -12,10 +12,9 @@ use rustix::pipe::{PipeFlags, SpliceFlags};
 
 use super::stream::{Inner, Stream};
 
-/// Bytes that a pipe is asked to hold. Without the right to so many (`fs.pipe-user-pages-soft`) one
-/// of the usual 64 KiB will do; still less is dearer than copying.
+/// Bytes that a pipe holds, in 64 pieces. Who has no right to one more of these
+/// (`fs.pipe-user-pages-soft`) has none: small ones are dearer than copying.
 const PIPE_BYTES: usize = 256 * 1024;
-const PIPE_BYTES_LEAST: usize = 64 * 1024;
 const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
 
 /// The pipes of one core, the last used first: what the kernel keeps of it is still in the cache.
@@ -79,11 +78,7 @@ impl Pipes {
 impl Ends {
     fn make() -> io::Result<Self> {
         let (read, write) = rustix::pipe::pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC)?;
-        if rustix::pipe::fcntl_setpipe_size(&write, PIPE_BYTES).is_err()
-            && rustix::pipe::fcntl_getpipe_size(&write)? < PIPE_BYTES_LEAST
-        {
-            return Err(io::ErrorKind::QuotaExceeded.into());
-        }
+        rustix::pipe::fcntl_setpipe_size(&write, PIPE_BYTES)?;
         Ok(Self { read, write })
     }
 }

@@ -115,7 +115,7 @@ async fn await_head(
     entry: &mut Entry<'_>,
 ) -> Result<(Begun, Lease), (Failure, Option<Lease>)> {
     let mut interim = 0u8;
-    let mut filled = false;
+    let mut filled = lease.room() == 0;
     loop {
         let progress = if lease.is_empty() {
             Progress::More
@@ -215,6 +215,10 @@ pub(super) async fn answer(
     })
 }
 
+/// Bytes that a pipe has places for, however small their pieces are. What is behind a longer body
+/// may have been left where it was.
+const SEEN_WHOLE: u64 = 64 * 1024;
+
 /// Passes the rest of the body on, after what is in `lease`.
 async fn stream_body(
     exchange: &Exchange<'_>,
@@ -233,6 +237,9 @@ async fn stream_body(
         sent: Cell::default(),
     };
     let streamed = pump.run(reframe, lease, |_| {}).await;
+    if reframe.is_finished() && reframe.moved() > SEEN_WHOLE && !exchange.link.stream.is_quiet() {
+        reframe.note_excess();
+    }
     // The link may soon be with another client: it no longer depends on this one.
     exchange.client_deadline.clear();
     entry.sent(pump.sent.get());

@@ -135,6 +135,11 @@ impl Reframe {
         self.excess
     }
 
+    /// Notes that its sender did.
+    pub(super) fn note_excess(&mut self) {
+        self.excess = true;
+    }
+
     /// Payload bytes so far.
     pub(super) fn moved(&self) -> u64 {
         self.moved

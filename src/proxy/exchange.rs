@@ -96,7 +96,9 @@ impl Exchange<'_> {
     /// Starts the wait for more of the response.
     pub(super) fn await_more(&self) {
         self.client_has_taken();
-        self.await_answer();
+        if !self.uploads() {
+            self.await_answer();
+        }
     }
 
     /// Notes whether the next of the request is the client's to send.

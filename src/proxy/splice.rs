@@ -4,11 +4,12 @@ use std::cell::Cell;
 use std::io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported, WouldBlock};
 
 use super::body::{BodyFault, Pump, Reframe};
-use crate::net::{Lease, Pipe, Stream, give_way};
+use crate::net::{Lease, Pipe, Stream};
 
 /// A body with less than this to go is copied: that costs less (docs/performance.md).
 const FROM: u64 = 48 * 1024;
-/// Bytes after which others have their turn.
+/// Bytes after which the sender is waited for on the ring, even if it has more: others have their
+/// turn meanwhile.
 const TURN_BYTES: usize = 256 * 1024;
 /// Large responses in a row after which the next one is likely to be large as well.
 const IN_A_ROW: u8 = 2;
@@ -80,21 +81,20 @@ impl Pump<'_> {
                 Ok(bytes @ 1..) => {
                     waited = false;
                     turn += bytes;
-                    if turn >= TURN_BYTES {
-                        turn = 0;
-                        give_way().await;
+                    if turn < TURN_BYTES {
+                        continue;
                     }
                 }
-                Err(WouldBlock) if !waited => {
-                    (self.await_from)();
-                    let readable = self.from.readable().await;
-                    readable.map_err(|_| BodyFault::FromFailed)?;
-                    waited = true;
-                }
+                Err(WouldBlock) if !waited => {}
                 // The end, an urgent mark, or a kernel that splices nothing: to receive tells.
                 Ok(_) | Err(WouldBlock | InvalidInput | PermissionDenied | Unsupported) => break,
                 Err(_) => return Err(BodyFault::FromFailed),
             }
+            (self.await_from)();
+            let readable = self.from.readable().await;
+            readable.map_err(|_| BodyFault::FromFailed)?;
+            waited = true;
+            turn = 0;
         }
         Ok(lease)
     }

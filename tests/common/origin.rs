@@ -125,10 +125,12 @@ impl ScriptedOrigin {
 
     /// Closes the listener and resets every connection, as a process that is killed.
     pub fn abandon(mut self) {
+        // In this order: a connection that comes in between is ended, too.
+        let connections = self.stop_accepting();
         for stream in self.streams.lock().unwrap().values() {
             let _ = stream.shutdown(Shutdown::Both);
         }
-        for connection in self.stop_accepting() {
+        for connection in connections {
             let _ = connection.join();
         }
     }
