@@ -64,7 +64,7 @@ impl Pump<'_> {
             && let Some(mut pipe) = self.core.pipes.lend()
         {
             // One byte more shows whether there is something behind the body.
-            let most = reframe.left() + u64::from(!self.exact);
+            let most = reframe.left().saturating_add(u64::from(!self.exact));
             let taken = pipe.take(self.from, most);
             if let Ok(bytes @ 1..) = taken {
                 let excess = reframe.take_unseen(bytes as u64);
