@@ -244,12 +244,7 @@ fn a_server_on_a_unix_socket_is_spliced_from() {
                 writer.write_all(&ok(pattern(LARGE))).unwrap();
             }
         });
-        let configuration = format!(
-            "upstreams: [{{name: origin, servers: [{{unix: {}}}]}}]\n\
-             routes: [{{path_prefix: /, upstream: origin}}]\n",
-            path.display()
-        );
-        let ringway = Ringway::start_in(directory, &configuration, driver);
+        let ringway = Ringway::start_in(directory, &forwarding_to_unix(&path), driver);
         let mut client = RawClient::connect(ringway.address());
         for _ in 0..3 {
             client.send(get("/"));
@@ -283,12 +278,7 @@ fn a_server_that_refuses_an_upload_is_heard() {
                 stream.write_all(b"no!").unwrap();
             }
         });
-        let configuration = format!(
-            "upstreams: [{{name: origin, servers: [{{unix: {}}}]}}]\n\
-             routes: [{{path_prefix: /, upstream: origin}}]\n",
-            path.display()
-        );
-        let ringway = Ringway::start_in(directory, &configuration, driver);
+        let ringway = Ringway::start_in(directory, &forwarding_to_unix(&path), driver);
         for _ in 0..3 {
             let mut client = RawClient::connect(ringway.address());
             let head =

@@ -107,12 +107,7 @@ fn a_unix_socket_is_a_server_too() {
             }
             count
         });
-        let configuration = format!(
-            "upstreams: [{{name: origin, servers: [{{unix: {}}}]}}]\n\
-             routes: [{{path_prefix: /, upstream: origin}}]\n",
-            path.display()
-        );
-        let ringway = Ringway::start_in(directory, &configuration, driver);
+        let ringway = Ringway::start_in(directory, &forwarding_to_unix(&path), driver);
         for _ in 0..2 {
             assert_eq!(exchange(ringway.address(), POST).text(), "from the socket");
         }

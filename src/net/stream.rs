@@ -148,6 +148,15 @@ impl Stream {
         &self.inner
     }
 
+    /// The socket, under TLS or not.
+    #[inline]
+    fn socket(&self) -> &Socket {
+        match &self.inner {
+            Inner::Plain(socket) => socket,
+            Inner::Secure(secure) => secure.socket(),
+        }
+    }
+
     /// The bare socket, if there is no TLS on it.
     pub(super) fn into_socket(self) -> Option<Socket> {
         match self.inner {
@@ -196,20 +205,12 @@ impl Stream {
     /// Waits until the socket has something to receive, be it the end, without a buffer for it.
     /// Nothing else may be received from the stream meanwhile.
     pub fn readable(&self) -> impl Future<Output = io::Result<()>> {
-        let socket = match &self.inner {
-            Inner::Plain(socket) => socket,
-            Inner::Secure(secure) => secure.socket(),
-        };
-        socket.readable()
+        self.socket().readable()
     }
 
     /// Waits until the socket has room for something to send. Nothing else may be sent meanwhile.
     pub fn writable(&self) -> impl Future<Output = io::Result<()>> {
-        let socket = match &self.inner {
-            Inner::Plain(socket) => socket,
-            Inner::Secure(secure) => secure.socket(),
-        };
-        socket.writable()
+        self.socket().writable()
     }
 
     /// Sends what the kernel takes at once of `bytes`, and gives their number. Others have to
@@ -304,10 +305,7 @@ impl Stream {
 impl AsFd for Stream {
     #[inline]
     fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.inner {
-            Inner::Plain(socket) => socket.as_fd(),
-            Inner::Secure(secure) => secure.socket().as_fd(),
-        }
+        self.socket().as_fd()
     }
 }
 

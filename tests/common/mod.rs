@@ -34,7 +34,9 @@ pub use message::{Framing, Message, Reader, show};
 pub use origin::{Connection, ScriptedOrigin, ok};
 pub use process::Process;
 pub use refusal::{Refused, assert_bodies_refused, assert_refused, refused};
-pub use ringway::{Ringway, Status, forwarding, new_directory, own_answer, upstream_error};
+pub use ringway::{
+    Ringway, Status, forwarding, forwarding_to_unix, new_directory, own_answer, upstream_error,
+};
 
 /// The longest that a test waits for anything before it fails. Not a measure of speed: it only
 /// bounds a test that would hang.

@@ -56,6 +56,15 @@ pub fn forwarding(origin: SocketAddr) -> String {
     )
 }
 
+/// The same to a server on a unix socket.
+pub fn forwarding_to_unix(path: &Path) -> String {
+    format!(
+        "upstreams: [{{name: origin, servers: [{{unix: {}}}]}}]\n\
+         routes: [{{path_prefix: /, upstream: origin}}]\n",
+        path.display()
+    )
+}
+
 /// The name of the configuration, where a test does not say otherwise.
 const FILE: &str = "ringway.yaml";
 
